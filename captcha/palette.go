@@ -1,0 +1,86 @@
+package captcha
+
+import (
+	"image/color"
+	"math"
+	"math/rand/v2"
+)
+
+const (
+	// tints is how many shades the background has, inks how many colours are
+	// written with; each ink has a second shade for the edges of characters.
+	tints = 4
+	inks  = 6
+
+	// minContrast is what WCAG 1.4.3 asks between text and background.
+	minContrast = 4.5
+)
+
+func inkIndex(ink int) uint8  { return uint8(tints + ink) }
+func edgeIndex(ink int) uint8 { return uint8(tints + inks + ink) }
+
+// newPalette draws the colours of a picture: light tints of one hue that differ
+// a little, and dark inks of any hue, each with enough contrast to all tints.
+// Sixteen colours make four bits a pixel.
+func newPalette(random *rand.Rand) color.Palette {
+	hue := random.Float64()
+	saturation := 0.3 + 0.5*random.Float64()
+	light := 0.9 + 0.04*random.Float64()
+	palette := make(color.Palette, tints+2*inks)
+	var darkest color.RGBA
+	for i := range tints {
+		tint := fromHSL(hue, saturation, light-0.02*float64(i))
+		palette[i], darkest = tint, tint
+	}
+	for i := range inks {
+		ink := newInk(random, darkest)
+		palette[inkIndex(i)] = ink
+		palette[edgeIndex(i)] = mix(ink, palette[0].(color.RGBA))
+	}
+	return palette
+}
+
+// newInk draws a colour and darkens it until it can be read on the paper.
+func newInk(random *rand.Rand, paper color.RGBA) color.RGBA {
+	hue, saturation := random.Float64(), 0.55+0.45*random.Float64()
+	light := 0.25 + 0.25*random.Float64()
+	for {
+		ink := fromHSL(hue, saturation, light)
+		if contrast(ink, paper) >= minContrast {
+			return ink
+		}
+		light *= 0.92
+	}
+}
+
+func mix(a, b color.RGBA) color.RGBA {
+	half := func(x, y uint8) uint8 { return uint8((int(x) + int(y)) / 2) }
+	return color.RGBA{half(a.R, b.R), half(a.G, b.G), half(a.B, b.B), 255}
+}
+
+// fromHSL turns hue, saturation and lightness, each 0 to 1, into a colour.
+func fromHSL(h, s, l float64) color.RGBA {
+	channel := func(n float64) uint8 {
+		k := math.Mod(n+h*12, 12)
+		v := l - s*min(l, 1-l)*max(-1, min(k-3, 9-k, 1))
+		return uint8(math.Round(v * 255))
+	}
+	return color.RGBA{channel(0), channel(8), channel(4), 255}
+}
+
+// contrast is WCAG's contrast ratio of two colours, 1 to 21.
+func contrast(a, b color.RGBA) float64 {
+	x, y := luminance(a), luminance(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
+
+func luminance(c color.RGBA) float64 {
+	linear := func(v uint8) float64 {
+		f := float64(v) / 255
+		if f <= 0.04045 {
+			return f / 12.92
+		}
+		return math.Pow((f+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B)
+}
