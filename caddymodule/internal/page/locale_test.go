@@ -1,0 +1,228 @@
+package page
+
+import (
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/text/language"
+)
+
+// codes are the contract's codes that a page or a reply tells in words.
+var codes = []string{
+	"unauthenticated", "credentials_wrong", "captcha_required", "captcha_wrong", "captcha_expired", "cookies_required",
+	"cross_origin", "malformed", "unsupported_media_type", "too_large", "method_not_allowed", "throttled", "busy",
+	"state_unavailable", "users_unavailable", "not_found", "internal_error",
+}
+
+func TestEveryBuiltInLanguageHasAFileAndEveryFileIsALanguage(t *testing.T) {
+	entries, err := fs.ReadDir(localeFiles, "locales")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, e := range entries {
+		files = append(files, strings.TrimSuffix(e.Name(), ".json"))
+	}
+	if want := slices.Sorted(slices.Values(builtIn)); !slices.Equal(files, want) {
+		t.Errorf("files for %v, languages %v", files, want)
+	}
+	for _, tag := range builtIn {
+		if parsed, err := language.Parse(tag); err != nil || parsed.String() != tag {
+			t.Errorf("%s is not a canonical tag: %v, %v", tag, parsed, err)
+		}
+	}
+}
+
+func TestLanguagesHaveTheSameKeysAndPlaceholders(t *testing.T) {
+	english, err := readTexts("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	placeholder := regexp.MustCompile(`\{\w*\}`)
+	for _, tag := range builtIn {
+		texts, err := readTexts(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := slices.Sorted(maps.Keys(texts)), slices.Sorted(maps.Keys(english)); !slices.Equal(got, want) {
+			t.Errorf("%s has the keys\n%v, want\n%v", tag, got, want)
+		}
+		for key, text := range texts {
+			if strings.TrimSpace(text) != text || text == "" {
+				t.Errorf("%s %s: %q is empty or has space around it", tag, key, text)
+			}
+			if got, want := placeholder.FindAllString(text, -1), placeholder.FindAllString(english[key], -1); !slices.Equal(got, want) {
+				t.Errorf("%s %s: placeholders %v, want %v", tag, key, got, want)
+			}
+		}
+		if d := texts["direction"]; d != "ltr" && d != "rtl" {
+			t.Errorf("%s: direction %q", tag, d)
+		}
+	}
+}
+
+func TestLocaleFilesHaveEachKeyOnceAndInOrder(t *testing.T) {
+	for _, tag := range builtIn {
+		file, err := localeFiles.ReadFile("locales/" + tag + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, m := range regexp.MustCompile(`(?m)^  "(\w+)": `).FindAllStringSubmatch(string(file), -1) {
+			keys = append(keys, m[1])
+		}
+		if want := slices.Compact(slices.Sorted(slices.Values(keys))); !slices.Equal(keys, want) {
+			t.Errorf("%s: keys are not sorted and unique", tag)
+		}
+		var texts map[string]string
+		if err := json.Unmarshal(file, &texts); err != nil || len(texts) != len(keys) {
+			t.Errorf("%s: %d keys on lines of their own, %d in all (%v)", tag, len(keys), len(texts), err)
+		}
+	}
+}
+
+func TestEveryTextIsUsedAndEveryUsedTextIsThere(t *testing.T) {
+	used := map[string]bool{"hours": true, "minutes": true, "seconds": true, "signed_out": true}
+	for _, code := range codes {
+		used[code] = true
+		used[headingOf(code)] = true
+	}
+	used[headingOf("signed_out")] = true
+	sources, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(sources, "data.go") {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\.T[ (]"(\w+)"`).FindAllSubmatch(source, -1) {
+			used[string(m[1])] = true
+		}
+	}
+	texts, err := readTexts("en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := slices.Sorted(maps.Keys(texts)), slices.Sorted(maps.Keys(used)); !slices.Equal(got, want) {
+		t.Errorf("texts\n%v, used\n%v", got, want)
+	}
+}
+
+func TestLanguageThatSuitsTheBrowser(t *testing.T) {
+	both, chineseFirst := newSite(t, Options{}), newSite(t, Options{Languages: []string{"zh-Hans", "EN"}})
+	for _, c := range []struct {
+		accept string
+		site   *Site
+		want   Lang
+	}{
+		{"", both, "en"},
+		{"", chineseFirst, "zh-Hans"},
+		{"en-GB,en;q=0.9", chineseFirst, "en"},
+		{"zh-CN,zh;q=0.9,en;q=0.8", both, "zh-Hans"},
+		{"zh", both, "zh-Hans"},
+		{"zh-SG", both, "zh-Hans"},
+		{"ja,zh-CN;q=0.5,en;q=0.2", both, "zh-Hans"},
+		{"fi", both, "en"},
+		{"fi", chineseFirst, "zh-Hans"},
+		{"*", both, "en"},
+		{"fi, *;q=0.1", chineseFirst, "zh-Hans"},
+		{"zh;q=0, en", chineseFirst, "en"},
+		{"de;q=x", chineseFirst, "zh-Hans"},
+		{"\x00\xff;;;=,", both, "en"},
+		{strings.Repeat("zh,", 100), both, "zh-Hans"},
+		{strings.Repeat("z", 100000), both, "en"},
+		{strings.Repeat("fi;q=0.1,", 40) + "zh", both, "en"}, // beyond what is looked at
+		{"zh", newSite(t, Options{Languages: []string{"en"}}), "en"},
+	} {
+		if got := c.site.Language(c.accept); got != c.want {
+			t.Errorf("Language(%.40q) = %s, want %s", c.accept, got, c.want)
+		}
+	}
+}
+
+func TestLongAcceptLanguageCostsNothingMore(t *testing.T) {
+	s := newSite(t, Options{})
+	cost := func(header string) float64 { return testing.AllocsPerRun(20, func() { s.Language(header) }) }
+	at := cost(strings.Repeat("zh-CN;q=0.5,", maxAcceptLanguage/12))
+	if got := cost(strings.Repeat("zh-CN;q=0.5,", 1<<16)); got > at+1 {
+		t.Errorf("%v allocations for a long header, %v for one at the limit", got, at)
+	}
+}
+
+func TestPageIsInTheLanguageOfTheView(t *testing.T) {
+	s := newSite(t, Options{})
+	for lang, want := range map[Lang]string{"en": "en", "zh-Hans": "zh-Hans", "": "en", `"><x`: "en"} {
+		v := signInView()
+		v.Lang = lang
+		d := parse(t, render(t, s, "sign-in", v))
+		wantAttr(t, d[0], "lang", want)
+		wantAttr(t, d[0], "dir", "ltr")
+	}
+}
+
+func TestUnknownLanguagesAreRefused(t *testing.T) {
+	for wish, want := range map[string]string{
+		"tlh": `languages: "tlh" is not one of en, zh-Hans`, "": `languages: "" is not one of`, "en": "languages: en is named twice",
+	} {
+		if _, err := New(Options{Languages: []string{"en", wish}}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", wish, err, want)
+		}
+	}
+}
+
+func TestEveryCodeHasItsOwnWords(t *testing.T) {
+	s := newSite(t, Options{})
+	for _, lang := range s.tags {
+		broken := s.Text(lang, "internal_error")
+		for _, code := range codes {
+			got := s.Text(lang, code, 30)
+			if got == "" || strings.ContainsAny(got, "{}") || (got == broken && code != "internal_error") {
+				t.Errorf("%s %s: %q", lang, code, got)
+			}
+		}
+		if got := s.Text(lang, "no_such_code"); got != broken {
+			t.Errorf("%s: an unknown code is told as %q", lang, got)
+		}
+	}
+	if got := s.Text("nonsense", "sign_in"); got != "Sign in" {
+		t.Errorf("a language that is not offered gives %q", got)
+	}
+}
+
+func TestWaitIsToldInOneUnitAndNeverTooShort(t *testing.T) {
+	s := newSite(t, Options{})
+	for seconds, want := range map[any]string{
+		-5: "2 seconds", 0: "2 seconds", 1: "2 seconds", 45: "45 seconds", 89: "89 seconds", 90: "2 minutes", 120: "2 minutes",
+		121: "3 minutes", 5399: "90 minutes", 5400: "2 hours", 7201: "3 hours", "soon": "2 seconds",
+	} {
+		if got := s.Text("en", "throttled", seconds); !strings.Contains(got, " "+want+",") {
+			t.Errorf("%v: %q, want %s", seconds, got, want)
+		}
+	}
+	if got := s.Text("en", "throttled"); !strings.Contains(got, "2 seconds") {
+		t.Errorf("without a wait: %q", got)
+	}
+	if got := s.Text("zh-Hans", "throttled", 300); !strings.Contains(got, "5 分钟") {
+		t.Errorf("Chinese: %q", got)
+	}
+}
+
+func FuzzLanguage(f *testing.F) {
+	for _, seed := range []string{"", "en", "zh-CN,zh;q=0.9", "*", "de;q=x", "\x00", "zh-Hant-TW-u-ca-roc;q=1.000", "x-private", "i-klingon,en--US"} {
+		f.Add(seed)
+	}
+	s := newSite(f, Options{})
+	f.Fuzz(func(t *testing.T, header string) {
+		if got := s.Language(header); !slices.Contains(s.tags, got) {
+			t.Fatalf("Language(%q) = %q", header, got)
+		}
+	})
+}

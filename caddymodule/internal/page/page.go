@@ -1,0 +1,177 @@
+// Package page writes the gate's HTML pages: sign-in, sign-out, and a small one
+// for messages. Everything is embedded: templates, one stylesheet, one script,
+// and the texts of each language. It knows neither HTTP nor Caddy.
+//
+// # What it promises
+//
+// The pages hold no inline script, no inline style and no data: address, so that
+// a policy of default-src 'none' with 'self' for scripts, styles, pictures,
+// sound, connections and forms is enough (WEB-3). What visitors typed passes
+// html/template and stands in attributes and text only (WEB-5). Addresses that
+// come from a [View] are written only if they are paths on this host. A password
+// is never written back.
+//
+// Everything works with plain forms and links. The script sends the same form
+// by fetch, mends it in place, and renews the picture; controls that need it are
+// hidden until it runs.
+//
+// # The order of the form
+//
+// User name, password, picture, answer, "stay signed in", button. User name and
+// password stand next to each other and first, because password managers take
+// the field before the password for the user name, and because a picture that
+// is looked at last is answered while it is fresh. The answer is the last thing
+// typed, so that Enter sends the form. In the order of the keyboard the answer
+// comes before the links beside the picture, which few people need.
+//
+// # Changing the looks
+//
+// A stylesheet is linked after the gate's own and sets the custom properties that
+// are listed on top of assets/gate.css. Templates replace those in templates/ one
+// by one, by file name. They are executed on sample data when they are loaded, so
+// that a mistake is an error of the configuration and not of a visitor. They see
+// the fields of [View] and the methods of the data type in data.go; start from a
+// copy of the embedded file.
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+)
+
+// Options are an operator's wishes. The zero value is a page with every built-in
+// language and the gate's own looks.
+type Options struct {
+	// Title is the name of the site, shown above the heading and in the browser's
+	// tab. Default: none.
+	Title string
+
+	// Logo is a PNG, JPEG, SVG, WebP or GIF file of at most 512 KiB, shown in the
+	// place of the gate's mark. It is read once.
+	Logo string
+
+	// Stylesheet is a CSS file of at most 256 KiB that is linked after the gate's
+	// own. It is read once.
+	Stylesheet string
+
+	// Templates is a directory of templates that replace the embedded ones of the
+	// same name, at most 256 KiB each. Files of other names are refused, except
+	// those that begin with a dot.
+	Templates string
+
+	// Contact says whom to ask for help: a text, or a link if it begins with
+	// mailto: or https:. Default: none.
+	Contact string
+
+	// Languages are the BCP 47 tags of the built-in languages to offer; the first
+	// one is used where a browser asks for none of them. Default: all, English
+	// first.
+	Languages []string
+
+	// Now is the clock that the remaining life of a challenge is counted by.
+	// Default: time.Now.
+	Now func() time.Time
+}
+
+// View is what one page shows. A field that does not concern a page is ignored.
+type View struct {
+	Lang Lang
+
+	// Prefix is what the browser needs in front of the gate's own paths, such as
+	// "/app" where the gate sits inside handle_path; else "".
+	Prefix string
+	// BasePath, LoginPath and LogoutPath are the gate's own paths without Prefix.
+	BasePath, LoginPath, LogoutPath string
+
+	// ReturnTo is where to go after signing in; the caller has checked it.
+	ReturnTo string
+	// UserName is what was typed in the last try.
+	UserName string
+	// RememberOffered shows the box "stay signed in"; Remember ticks it.
+	RememberOffered, Remember bool
+	// HumanOnly leaves out user name and password, and says so in other words.
+	HumanOnly bool
+
+	// Code is the contract's code of what went wrong or has happened, "" if
+	// nothing did.
+	Code string
+	// RetryAfter is how long to wait before the next try, in seconds. A sign-in
+	// page with a wait and without a Captcha has no form but a link to try again.
+	RetryAfter int
+
+	// SignedInAs is the name of the user, for the pages that tell it.
+	SignedInAs string
+
+	// RefreshURL is the page's own address for a new picture; ListenURL is the same
+	// for a sound, "" as long as there are none.
+	RefreshURL, ListenURL string
+
+	// Captcha is the challenge; nil hides the picture and its field.
+	Captcha *Captcha
+}
+
+// Captcha is a challenge to show: a picture, or a sound if AudioURL is set.
+type Captcha struct {
+	Token string
+	// ImageURL and AudioURL are paths on this host with the prefix.
+	ImageURL string
+	AudioURL string
+	// Width and Height are the size of the picture in CSS pixels.
+	Width, Height int
+	ExpiresAt     time.Time
+	// Length is how many characters the answer has; 0 does not tell.
+	Length int
+}
+
+// Site writes the pages. It never changes and is safe for concurrent use.
+type Site struct {
+	title     string
+	contact   *Contact
+	templates *template.Template
+	assets    map[string]Asset  // by public name
+	public    map[string]string // public name by plain name, such as "gate.css"
+	languages
+	now func() time.Time
+}
+
+// pages are the templates that Render can be asked for; the others are parts.
+var pages = []string{"sign-in", "sign-out", "message"}
+
+// New reads the operator's files and tries every page in every language.
+// Errors name the option, the file, and for a template the line.
+func New(o Options) (*Site, error) {
+	s := &Site{
+		title: o.Title, contact: newContact(o.Contact),
+		assets: map[string]Asset{}, public: map[string]string{}, now: o.Now,
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var err error
+	if s.languages, err = loadLanguages(o.Languages); err != nil {
+		return nil, err
+	}
+	if err := s.loadAssets(o); err != nil {
+		return nil, err
+	}
+	if s.templates, err = parseTemplates(o.Templates); err != nil {
+		return nil, err
+	}
+	if err := s.try(); err != nil {
+		if o.Templates != "" {
+			return nil, fmt.Errorf("templates: %s: %w", o.Templates, err)
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// Render writes a page: "sign-in", "sign-out" or "message". It fails for an
+// unknown name, for a template of the operator's that the sample data did not
+// find out, and for an error of w.
+func (s *Site) Render(w io.Writer, name string, v View) error {
+	v.Lang = s.known(v.Lang)
+	return s.templates.ExecuteTemplate(w, name+".html", &data{View: v, site: s, page: name})
+}
