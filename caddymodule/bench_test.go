@@ -1,0 +1,71 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// discard is a response writer that keeps nothing.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}
+
+// BenchmarkPassThrough is what the gate costs a request with a live session,
+// beside the bare next handler. The request's headers are laid anew each time,
+// as a server does, in both.
+func BenchmarkPassThrough(b *testing.B) {
+	for _, store := range []string{storeMemory, storeLocal} {
+		g, err := load(b, Gate{
+			Users: usersFile(b, "anna"), Secret: []Secret{gateSecret}, Realm: realmOf(b),
+			State: &StateConfig{Store: store},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, cookies := signInAs(b, g, "anna", "anna-password")
+		next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+		r := throughCaddy(withCookies(httptest.NewRequest("GET", "/some/page?x=1", nil), cookies), false, "192.0.2.1")
+		r = r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
+		cookie := r.Header["Cookie"]
+		w := discard{http.Header{}}
+		for name, handler := range map[string]func() error{
+			"bare": func() error { return next.ServeHTTP(w, r) },
+			"gate": func() error { return g.ServeHTTP(w, r, next) },
+		} {
+			b.Run(store+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Header["Cookie"] = cookie
+					if err := handler(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkLoginPage is one sign-in page with its challenge, without the picture.
+func BenchmarkLoginPage(b *testing.B) {
+	g := memoryGate(b, "anna")
+	g.Throttle.Issue.Events = 1 << 30
+	if err := g.provisionState(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _, _ = stores.Delete(g.storeKey) }()
+	r := throughCaddy(request("GET", "/login", "Accept", "text/html", "Accept-Language", "en"), false, "192.0.2.1")
+	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := g.ServeHTTP(discard{http.Header{}}, r, next); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

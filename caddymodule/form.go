@@ -1,0 +1,163 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	typeForm = "application/x-www-form-urlencoded"
+
+	maxBody     = 16 << 10
+	bodyTimeout = 10 * time.Second
+)
+
+// The longest value of each field in bytes (INP-8). A return target is bounded
+// where it is judged: one that is too long is forgotten, not refused.
+var maxField = map[string]int{
+	"username": 255, "password": 1024, "captcha_token": 1024, "captcha_answer": 64,
+}
+
+// signInFields are the fields of the sign-in form.
+type signInFields struct {
+	username, password   string
+	captchaToken, answer string
+	returnTo             string
+	remember             bool
+}
+
+// mediaType is the request's one content type, "" if there is none that can be
+// understood.
+func mediaType(r *http.Request) string {
+	lines := r.Header["Content-Type"]
+	if len(lines) != 1 {
+		return ""
+	}
+	name, parameters, err := mime.ParseMediaType(lines[0])
+	if charset := parameters["charset"]; err != nil || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return ""
+	}
+	return name
+}
+
+// readFields reads the body of a form or a JSON object, and only the body
+// (CRD-10). The code says what is wrong with it, "" if nothing is.
+func readFields(w http.ResponseWriter, r *http.Request) (signInFields, code) {
+	kind := mediaType(r)
+	if kind != typeForm && kind != typeJSON || r.Header.Get("Content-Encoding") != "" {
+		return signInFields{}, codeUnsupportedMediaType
+	}
+	if r.ContentLength > maxBody {
+		return signInFields{}, codeTooLarge
+	}
+	// A client that dribbles its body must not hold the connection (INP-6).
+	// Where the connection knows no deadlines, Caddy's own limits remain.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return signInFields{}, codeTooLarge
+	}
+	if err != nil {
+		return signInFields{}, codeMalformed
+	}
+	parse := parseForm
+	if kind == typeJSON {
+		parse = parseJSON
+	}
+	values, ok := parse(body)
+	if !ok || !wellFormed(values) {
+		return signInFields{}, codeMalformed
+	}
+	return signInFields{
+		username: values["username"], password: values["password"],
+		captchaToken: values["captcha_token"], answer: values["captcha_answer"],
+		returnTo: values["rd"], remember: ticked(values["remember"]),
+	}, ""
+}
+
+// parseForm reads an urlencoded body in which every field stands once.
+func parseForm(body []byte) (map[string]string, bool) {
+	query, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, false
+	}
+	values := make(map[string]string, len(query))
+	for name, list := range query {
+		if len(list) != 1 {
+			return nil, false
+		}
+		values[name] = list[0]
+	}
+	return values, true
+}
+
+// parseJSON reads one flat object of strings and booleans with nothing after
+// it. It walks the tokens, because decoding into a struct would match names
+// without case, take the last of two equal names, and turn null into "".
+func parseJSON(body []byte) (map[string]string, bool) {
+	if !utf8.Valid(body) || !json.Valid(body) {
+		return nil, false
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, false
+	}
+	values := map[string]string{}
+	for d.More() {
+		t, err := d.Token()
+		name, isString := t.(string)
+		if _, twice := values[name]; err != nil || !isString || twice {
+			return nil, false
+		}
+		t, err = d.Token()
+		if err != nil {
+			return nil, false
+		}
+		switch value := t.(type) {
+		case string:
+			values[name] = value
+		case bool:
+			values[name] = map[bool]string{true: "true"}[value]
+		default:
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// wellFormed bounds the fields and refuses control characters and what is not
+// UTF-8. U+FFFD is refused too: it is what a decoder leaves of a broken escape,
+// and different broken passwords must not become the same one.
+func wellFormed(values map[string]string) bool {
+	for name, value := range values {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return false
+		}
+		if name == "rd" {
+			continue
+		}
+		if limit, known := maxField[name]; known && len(value) > limit {
+			return false
+		}
+		if strings.ContainsFunc(value, func(c rune) bool { return unicode.IsControl(c) || c == utf8.RuneError }) {
+			return false
+		}
+	}
+	return true
+}
+
+// ticked reads a checkbox, which browsers send as "on".
+func ticked(value string) bool {
+	return value == "on" || value == "1" || value == "true"
+}

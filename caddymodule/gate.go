@@ -1,0 +1,269 @@
+// Package caddymodule is Captcha Gate as a Caddy HTTP handler: it stands in
+// front of a site and lets only those visitors through who answered a captcha
+// and gave a right user name and password.
+//
+// A request goes one way (serve.go): identity headers and the gate's cookies
+// are cleaned off it; the gate's own paths are answered here; a live session
+// passes on with the user's name; what the matcher does not protect passes on
+// without; everything else is asked to sign in.
+//
+// Where things are: config.go the options, caddyfile.go their spelling in a
+// Caddyfile, gate.go their life cycle, visitor.go what the gate knows of one
+// request, reply.go what it says, and one file for each of its own pages.
+package caddymodule
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/htpasswd"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/identity"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
+	"github.com/captcha-gate/captcha-gate/captcha"
+	"github.com/captcha-gate/captcha-gate/captcha/seal"
+)
+
+func init() {
+	caddy.RegisterModule(Gate{})
+}
+
+// Gate is a sign-in gate in front of a site. A visitor without a session gets
+// its page, at the address that was asked for: a captcha, user name and
+// password. The right answer and credentials of the users file get a session
+// cookie; from then on every request is passed on, with the user's name in a
+// header.
+//
+// Placeholders such as `{env.NAME}` and `{file.PATH}` are expanded in every
+// text when the configuration is loaded, never in anything that a client sends.
+type Gate struct {
+	// Which requests are protected. Default: all. A path that not every program
+	// reads alike (dot segments, encoded slashes and the like) is protected in
+	// any case.
+	ProtectRaw caddyhttp.RawMatcherSets `json:"protect,omitempty" caddy:"namespace=http.matchers"`
+
+	// The users file, in the format of Apache's htpasswd: bcrypt, argon2id,
+	// SHA-256 and SHA-512 crypt, apr1, {SSHA} and {SHA} entries. Changes are
+	// noticed within 2 seconds. Required unless human_only is set.
+	Users string `json:"users,omitempty"`
+
+	// Ask for the captcha alone: no users, no passwords, a session without a
+	// name.
+	HumanOnly bool `json:"human_only,omitempty"`
+
+	// Names the state that gates share, and is bound into every challenge and
+	// session. Letters, digits, ".", "_" and "-". Default: default.
+	Realm string `json:"realm,omitempty"`
+
+	// Secrets of at least 32 bytes each: the first seals new challenges, all
+	// open old ones. Default: one that is made once and kept in Caddy's storage.
+	Secret []Secret `json:"secret,omitempty"`
+
+	// The paths of the sign-in page; the app never sees them. Default: /login.
+	Login []string `json:"login,omitempty"`
+
+	// The path that signs out. Default: /logout.
+	Logout string `json:"logout,omitempty"`
+
+	// The path below which everything is the gate's own. Default: /captcha-gate.
+	BasePath string `json:"base_path,omitempty"`
+
+	// Where a visitor goes after signing in when no other place is known.
+	// Default: /.
+	Landing string `json:"landing,omitempty"`
+
+	// How challenges are made.
+	Captcha *CaptchaConfig `json:"captcha,omitempty"`
+
+	// How long visitors stay signed in.
+	Session *SessionConfig `json:"session,omitempty"`
+
+	// Bounds on attempts and work.
+	Throttle *ThrottleConfig `json:"throttle,omitempty"`
+
+	// Where sessions, spent challenges and counters are kept.
+	State *StateConfig `json:"state,omitempty"`
+
+	// The headers that tell the upstream who is signed in.
+	Identity *IdentityConfig `json:"identity,omitempty"`
+
+	// The looks of the gate's page.
+	Page *PageConfig `json:"page,omitempty"`
+
+	logger   *zap.Logger
+	protect  caddyhttp.MatcherSets
+	users    *htpasswd.File
+	store    state.Store
+	storeKey string
+	sessions *session.Manager
+	cookies  session.Cookies
+	browsers *seal.Keyring
+	captchas *captcha.Maker
+	throttle *throttle.Throttle
+	slots    *throttle.Slots
+	identity identity.Headers
+	site     *page.Site
+	origin   *http.CrossOriginProtection
+	now      func() time.Time
+}
+
+// CaddyModule returns the module's identity.
+func (Gate) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.captcha_gate",
+		New: func() caddy.Module { return new(Gate) },
+	}
+}
+
+// Provision reads the users file, opens the store and prepares everything that
+// requests need. What it took, Cleanup gives back, also after it failed half-way.
+func (g *Gate) Provision(ctx caddy.Context) error {
+	g.logger = ctx.Logger()
+	g.now = time.Now
+	g.origin = http.NewCrossOriginProtection()
+	if err := g.expand(); err != nil {
+		return err
+	}
+	g.setDefaults()
+	if err := g.checkShape(); err != nil {
+		return err
+	}
+	if len(g.ProtectRaw) > 0 {
+		matchers, err := ctx.LoadModule(g, "ProtectRaw")
+		if err != nil {
+			return fmt.Errorf("protect: %w", err)
+		}
+		if err := g.protect.FromInterface(matchers); err != nil {
+			return fmt.Errorf("protect: %w", err)
+		}
+	}
+
+	var err error
+	if g.identity, err = identity.New(g.Identity.User, g.Identity.Email); err != nil {
+		return err
+	}
+	if g.site, err = page.New(page.Options{
+		Title: g.Page.Title, Logo: g.Page.Logo, Stylesheet: g.Page.Stylesheet,
+		Templates: g.Page.Templates, Contact: g.Page.Contact, Languages: g.Page.Languages,
+	}); err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	if err := g.provisionSecrets(ctx); err != nil {
+		return err
+	}
+	if !g.HumanOnly {
+		if g.users, err = htpasswd.Open(g.Users, htpasswd.Options{Logger: g.logger}); err != nil {
+			return fmt.Errorf("users: %w", err)
+		}
+	}
+	return g.provisionState()
+}
+
+// provisionSecrets makes what is sealed with the realm's secrets: challenges
+// and the browser cookie.
+func (g *Gate) provisionSecrets(ctx caddy.Context) error {
+	var secrets [][]byte
+	for i, s := range g.Secret {
+		if len(s) < seal.MinSecret {
+			return fmt.Errorf("secret: value %d has %d bytes; at least %d are needed", i+1, len(s), seal.MinSecret)
+		}
+		secrets = append(secrets, []byte(s))
+	}
+	if len(secrets) == 0 {
+		made, err := storedSecret(ctx, ctx.Storage(), g.Realm)
+		if err != nil {
+			return err
+		}
+		secrets = [][]byte{made}
+	}
+	var err error
+	if g.browsers, err = seal.New(secrets, "browser", g.Realm); err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	c := g.Captcha
+	g.captchas, err = captcha.New(captcha.Options{
+		Secrets: secrets, Realm: g.Realm,
+		Length: c.Length, Alphabet: c.Alphabet, Lifetime: time.Duration(c.Lifetime),
+		Width: c.Width, Height: c.Height, Noise: c.noise(),
+		Now: g.now,
+	})
+	if err != nil {
+		return fmt.Errorf("captcha: %w", err)
+	}
+	return nil
+}
+
+func (c *CaptchaConfig) noise() *captcha.Noise {
+	noise := captcha.DefaultNoise
+	if c.Noise != nil {
+		for _, n := range []struct {
+			set *int
+			to  *int
+		}{{c.Noise.Lines, &noise.Lines}, {c.Noise.Dots, &noise.Dots}, {c.Noise.Arcs, &noise.Arcs}} {
+			if n.set != nil {
+				*n.to = *n.set
+			}
+		}
+	}
+	return &noise
+}
+
+func (g *Gate) provisionState() error {
+	store, key, notice, err := takeStore(*g.State, g.Realm)
+	if err != nil {
+		return err
+	}
+	g.store, g.storeKey = store, key
+	if notice != nil {
+		g.logger.Warn("state not ready; sign-in waits for it", zap.Error(notice))
+	}
+	rule := func(l *LimitConfig) throttle.Rule {
+		return throttle.Rule{Limit: l.Events, Window: time.Duration(l.Window)}
+	}
+	g.throttle = throttle.New(store, g.Realm, throttle.Rules{
+		Client: rule(g.Throttle.Client), User: rule(g.Throttle.User), Issue: rule(g.Throttle.Issue),
+	}, g.now)
+	g.slots = throttle.NewSlots(g.Throttle.Hashing)
+	g.sessions = session.New(store, g.Realm, session.Limits{
+		Lifetime: time.Duration(g.Session.Lifetime),
+		Idle:     time.Duration(*g.Session.Idle),
+		Remember: time.Duration(*g.Session.Remember),
+	}, g.now, rand.Reader)
+	g.cookies = session.Cookies{Name: g.Session.CookieName, Domain: g.Session.CookieDomain}
+	return nil
+}
+
+// Cleanup gives back what this instance took, and only that: after a refused
+// configuration the running one still uses the same store.
+func (g *Gate) Cleanup() error {
+	var errs []error
+	if g.users != nil {
+		g.users.Close()
+	}
+	if g.captchas != nil {
+		g.captchas.Close()
+	}
+	if g.storeKey != "" {
+		if _, err := stores.Delete(g.storeKey); err != nil {
+			errs = append(errs, fmt.Errorf("state: %w", err))
+		}
+		g.storeKey = ""
+	}
+	return errors.Join(errs...)
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddy.CleanerUpper          = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+)

@@ -1,0 +1,234 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
+)
+
+// code is one of the contract's words for how a request ended.
+type code string
+
+const (
+	codeUnauthenticated      code = "unauthenticated"
+	codeCredentialsWrong     code = "credentials_wrong"
+	codeCaptchaRequired      code = "captcha_required"
+	codeCaptchaWrong         code = "captcha_wrong"
+	codeCaptchaExpired       code = "captcha_expired"
+	codeCookiesRequired      code = "cookies_required"
+	codeCrossOrigin          code = "cross_origin"
+	codeMalformed            code = "malformed"
+	codeUnsupportedMediaType code = "unsupported_media_type"
+	codeTooLarge             code = "too_large"
+	codeMethodNotAllowed     code = "method_not_allowed"
+	codeThrottled            code = "throttled"
+	codeBusy                 code = "busy"
+	codeStateUnavailable     code = "state_unavailable"
+	codeUsersUnavailable     code = "users_unavailable"
+	codeNotFound             code = "not_found"
+	codeInternal             code = "internal_error"
+)
+
+// statuses has every code; one that is missing would be answered 500.
+var statuses = map[code]int{
+	codeUnauthenticated:      http.StatusUnauthorized,
+	codeCredentialsWrong:     http.StatusUnauthorized,
+	codeCaptchaRequired:      http.StatusForbidden,
+	codeCaptchaWrong:         http.StatusForbidden,
+	codeCaptchaExpired:       http.StatusForbidden,
+	codeCookiesRequired:      http.StatusForbidden,
+	codeCrossOrigin:          http.StatusForbidden,
+	codeMalformed:            http.StatusBadRequest,
+	codeUnsupportedMediaType: http.StatusUnsupportedMediaType,
+	codeTooLarge:             http.StatusRequestEntityTooLarge,
+	codeMethodNotAllowed:     http.StatusMethodNotAllowed,
+	codeThrottled:            http.StatusTooManyRequests,
+	codeBusy:                 http.StatusServiceUnavailable,
+	codeStateUnavailable:     http.StatusServiceUnavailable,
+	codeUsersUnavailable:     http.StatusServiceUnavailable,
+	codeNotFound:             http.StatusNotFound,
+}
+
+func (c code) status() int {
+	if status, ok := statuses[c]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
+// retryAfterFault is what a client is told to wait when something of ours is
+// away.
+const retryAfterFault = 5 * time.Second
+
+// fault turns an error of the store, the users file or the throttle into a
+// code, and logs what is ours to mend.
+func (g *Gate) fault(err error) code {
+	var limit *throttle.LimitError
+	switch {
+	case errors.As(err, &limit):
+		return codeThrottled
+	case errors.Is(err, throttle.ErrBusy):
+		return codeBusy
+	case errors.Is(err, errUsers):
+		g.logger.Error("users unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		return codeUsersUnavailable
+	default:
+		g.logger.Error("state unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		return codeStateUnavailable
+	}
+}
+
+// retryAfter is how long a client should wait after err.
+func retryAfter(err error) time.Duration {
+	var limit *throttle.LimitError
+	if errors.As(err, &limit) {
+		return limit.RetryAfter
+	}
+	return 0
+}
+
+const typeJSON = "application/json"
+
+// contentSecurityPolicy lets the page load its own files and nothing else
+// (WEB-3).
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// harden sets the headers that every answer of the gate has. The referrer
+// policy is same-origin and not stricter: without a referrer browsers send
+// "Origin: null" with forms over plain HTTP, which no origin check can accept.
+func harden(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// success is the JSON answer to what worked.
+type success struct {
+	Status       string `json:"status"`
+	Code         string `json:"code"`
+	RedirectURL  string `json:"redirect_url"`
+	ErrorMessage string `json:"error_message"`
+}
+
+// failure is the JSON answer to everything else.
+type failure struct {
+	Status       string         `json:"status"`
+	Code         code           `json:"code"`
+	RedirectURL  *string        `json:"redirect_url"`
+	ErrorMessage string         `json:"error_message"`
+	Captcha      *challengeJSON `json:"captcha"`
+	RetryAfter   int            `json:"retry_after"`
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	harden(w)
+	w.Header().Set("Content-Type", typeJSON)
+	w.WriteHeader(status)
+	// The only error left is a client that went away.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// announce sets the headers that belong to a status and returns the wait in
+// whole seconds.
+func (g *Gate) announce(w http.ResponseWriter, v *visitor, status int, wait time.Duration) (seconds int) {
+	if status == http.StatusServiceUnavailable && wait == 0 {
+		wait = retryAfterFault
+	}
+	seconds = int((wait + time.Second - 1) / time.Second)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		seconds = max(1, seconds)
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Cookie realm="`+g.Realm+`" form-action="`+v.prefix+g.Login[0]+`"`)
+	}
+	return seconds
+}
+
+// refusal is what a visitor is told.
+type refusal struct {
+	code code
+	// status replaces the code's own where it is not 0.
+	status int
+	wait   time.Duration
+	// captcha is a new challenge for the next try, or nil.
+	captcha *challengeJSON
+}
+
+func (f refusal) statusCode() int {
+	if f.status != 0 {
+		return f.status
+	}
+	return f.code.status()
+}
+
+// failJSON refuses a request of a script.
+func (g *Gate) failJSON(w http.ResponseWriter, v *visitor, f refusal) {
+	seconds := g.announce(w, v, f.statusCode(), f.wait)
+	writeJSON(w, f.statusCode(), failure{
+		Status: "failed", Code: f.code, ErrorMessage: g.site.Text(v.lang, string(f.code), seconds),
+		Captcha: f.captcha, RetryAfter: seconds,
+	})
+}
+
+// fail refuses a request with a small page or JSON, whichever it understands.
+func (g *Gate) fail(w http.ResponseWriter, r *http.Request, v *visitor, f refusal) {
+	if !isNavigation(r) && (wantsJSON(r) || r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		g.failJSON(w, v, f)
+		return
+	}
+	seconds := g.announce(w, v, f.statusCode(), f.wait)
+	view := g.view(v)
+	view.Code, view.RetryAfter = string(f.code), seconds
+	g.writePage(w, f.statusCode(), "message", view)
+}
+
+// notAllowed refuses a method on one of the gate's own paths (INP-5).
+func (g *Gate) notAllowed(w http.ResponseWriter, r *http.Request, v *visitor, allow string) {
+	w.Header().Set("Allow", allow)
+	g.fail(w, r, v, refusal{code: codeMethodNotAllowed})
+}
+
+// view is the part of a page's data that all pages share.
+func (g *Gate) view(v *visitor) page.View {
+	return page.View{
+		Lang: v.lang, Prefix: v.prefix,
+		BasePath: g.BasePath, LoginPath: g.Login[0], LogoutPath: g.Logout,
+		HumanOnly: g.HumanOnly, RememberOffered: *g.Session.Remember > 0,
+	}
+}
+
+func (g *Gate) writePage(w http.ResponseWriter, status int, name string, view page.View) {
+	var body bytes.Buffer
+	if err := g.site.Render(&body, name, view); err != nil {
+		g.logger.Error("page failed", zap.String("template", name), zap.Error(err))
+		http.Error(w, "internal error", http.StatusInternalServerError)
+		return
+	}
+	harden(w)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+}
+
+// seeOther sends the browser to a path on this host (RED-3).
+func seeOther(w http.ResponseWriter, target string) {
+	harden(w)
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusSeeOther)
+}

@@ -1,0 +1,61 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// Secret is key material. It is written to JSON as it is, since the
+// configuration must survive a round trip, and to nothing else.
+type Secret string
+
+const redacted = "REDACTED"
+
+// String hides the value from fmt's string verbs and from loggers.
+func (Secret) String() string { return redacted }
+
+// GoString hides the value from %#v.
+func (Secret) GoString() string { return redacted }
+
+// Format hides the value from every verb, also those that look at the bytes.
+func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+
+// madeSecretBytes is the length of a secret that the gate makes itself, before
+// its spelling in hexadecimal.
+const madeSecretBytes = 32
+
+// storedSecret returns the realm's own secret from Caddy's storage, and makes
+// it when there is none. All instances that share the storage get the same one;
+// asking again, as `caddy validate` does, changes nothing.
+func storedSecret(ctx context.Context, storage certmagic.Storage, realm string) (_ []byte, err error) {
+	key := "captcha_gate/" + realm + ".secret"
+	if err := storage.Lock(ctx, key); err != nil {
+		return nil, fmt.Errorf("secret: locking %s in Caddy's storage: %w", key, err)
+	}
+	defer func() {
+		if unlock := storage.Unlock(ctx, key); unlock != nil && err == nil {
+			err = fmt.Errorf("secret: unlocking %s in Caddy's storage: %w", key, unlock)
+		}
+	}()
+	secret, err := storage.Load(ctx, key)
+	if err == nil {
+		return secret, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("secret: reading %s from Caddy's storage: %w", key, err)
+	}
+	raw := make([]byte, madeSecretBytes)
+	_, _ = rand.Read(raw) // never fails
+	secret = []byte(hex.EncodeToString(raw))
+	if err := storage.Store(ctx, key, secret); err != nil {
+		return nil, fmt.Errorf("secret: writing %s to Caddy's storage: %w", key, err)
+	}
+	return secret, nil
+}

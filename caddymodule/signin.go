@@ -1,0 +1,344 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
+	"github.com/captcha-gate/captcha-gate/captcha"
+)
+
+// serveSignIn shows the sign-in page and judges what it sends.
+func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		_, found, err := g.signedIn(r.Context(), v)
+		wish := original(r).Query().Get("rd")
+		switch {
+		case err != nil:
+			g.fail(w, r, v, refusal{code: g.fault(err)})
+		case found:
+			seeOther(w, g.returnTarget(v, wish))
+		case isScript(r) && wantsJSON(r):
+			g.failJSON(w, v, refusal{code: codeUnauthenticated})
+		default:
+			g.showSignIn(w, r, v, signInForm{status: http.StatusOK, returnTo: wish})
+		}
+	case http.MethodPost:
+		g.signIn(w, r, v)
+	default:
+		g.notAllowed(w, r, v, "GET, HEAD, POST")
+	}
+}
+
+// signInForm is the state of the sign-in page.
+type signInForm struct {
+	status int
+	code   code
+	wait   time.Duration
+	// userName and remember are kept from the last try.
+	userName string
+	remember bool
+	// returnTo is the wish, judged again before it is written anywhere.
+	returnTo string
+	// refresh is the page's own address when it is shown in place.
+	refresh string
+}
+
+// showSignIn shows the page with a new challenge. A navigation without the
+// browser cookie gets one (scripts and sub-resources never do), and the
+// challenge is bound to it.
+func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, form signInForm) {
+	var browser [16]byte
+	known := g.knownBrowsers(v)
+	if len(known) > 0 {
+		browser = known[0]
+	} else {
+		browser = newBrowserID()
+	}
+	challenge, err := g.newChallenge(r, browser)
+	if err != nil {
+		form.code, form.wait = g.fault(err), retryAfter(err)
+		form.status = form.code.status()
+	} else if len(known) == 0 && !isScript(r) && form.code != codeCrossOrigin {
+		if err := g.rememberBrowser(w, v, browser, 0); err != nil {
+			g.fail(w, r, v, refusal{code: codeInternal})
+			return
+		}
+	}
+	view := g.view(v)
+	view.Code, view.UserName, view.Remember = string(form.code), form.userName, form.remember
+	view.RetryAfter = g.announce(w, v, form.status, form.wait)
+	if err == nil {
+		view.Captcha = g.challengeView(v, challenge)
+	}
+	if target, ok := localpath.Target(form.returnTo); ok && !g.ownsTarget(v, target) {
+		view.ReturnTo = target
+	}
+	view.RefreshURL = g.refreshURL(v, form, view.ReturnTo)
+	g.writePage(w, form.status, "sign-in", view)
+}
+
+// refreshURL is the link to the same page with a new picture, for browsers
+// without JavaScript.
+func (g *Gate) refreshURL(v *visitor, form signInForm, returnTo string) string {
+	if form.refresh != "" && form.refresh == returnTo {
+		return form.refresh
+	}
+	login := v.prefix + g.Login[0]
+	if returnTo == "" {
+		return login
+	}
+	return login + "?rd=" + url.QueryEscape(returnTo)
+}
+
+// sameOrigin reports whether a request that changes something comes from this
+// very site (CSR-2). Beyond net/http's own rule, an old browser's Origin must
+// not name plain HTTP on a site that is HTTPS.
+func (g *Gate) sameOrigin(r *http.Request, v *visitor) bool {
+	if g.origin.Check(r) != nil {
+		return false
+	}
+	if r.Header.Get("Sec-Fetch-Site") != "" || !v.secure {
+		return true
+	}
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	return err == nil && origin.Scheme != "http"
+}
+
+// signIn judges a filled-in form: size, type and shape, then origin, throttle,
+// captcha and password, in this order, so that nothing dear is done for a
+// request that something cheap refuses.
+func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
+	fields, wrong := readFields(w, r)
+	if wrong == "" && !g.sameOrigin(r, v) {
+		wrong, fields = codeCrossOrigin, signInFields{}
+	}
+	if wrong != "" {
+		g.refuseSignIn(w, r, v, fields, verdict{code: wrong})
+		return
+	}
+	result := g.judge(r, v, fields)
+	if result.code != "" {
+		g.refuseSignIn(w, r, v, fields, result)
+		return
+	}
+	g.logger.Info("signed in", g.facts(r, zap.String("user", logged(result.record.User)))...)
+	lifetime := time.Duration(0)
+	if result.record.Remember {
+		lifetime = time.Duration(*g.Session.Remember)
+	}
+	g.cookies.SetSession(w, v.secure, result.token, lifetime)
+	if err := g.rememberBrowser(w, v, result.browser, browserLifetime); err != nil {
+		g.logger.Error("browser cookie not renewed", zap.Error(err))
+	}
+	target := g.returnTarget(v, fields.returnTo)
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, success{Status: "success", Code: "signed_in", RedirectURL: target})
+		return
+	}
+	seeOther(w, target)
+}
+
+// refuseSignIn says why, with a new challenge for the next try.
+func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fields signInFields, why verdict) {
+	message := "sign-in failed"
+	if why.code == codeThrottled {
+		message = "throttled"
+	}
+	g.logger.Info(message, g.facts(r, zap.String("user", logged(fields.username)), zap.String("reason", string(why.code)))...)
+
+	if !wantsJSON(r) {
+		g.showSignIn(w, r, v, signInForm{
+			status: why.code.status(), code: why.code, wait: why.wait,
+			userName: fields.username, remember: fields.remember, returnTo: fields.returnTo,
+		})
+		return
+	}
+	f := refusal{code: why.code, wait: why.wait}
+	if known := g.knownBrowsers(v); len(known) > 0 {
+		// Without a new challenge the reply is still right; the script asks for one.
+		if challenge, err := g.newChallenge(r, known[0]); err == nil {
+			f.captcha = g.challengeJSON(v, challenge)
+		}
+	}
+	g.failJSON(w, v, f)
+}
+
+// verdict is how a sign-in ended; an empty code is success.
+type verdict struct {
+	code    code
+	wait    time.Duration
+	browser [16]byte
+	token   string
+	record  session.Record
+}
+
+func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wait: retryAfter(err)} }
+
+// judge decides about a well-formed sign-in of this origin. The attempt is
+// counted before anything is looked at, and given back where nothing was judged
+// or the fault is ours (THR-8).
+func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
+	ctx := r.Context()
+	browsers := g.knownBrowsers(v)
+	switch {
+	case len(browsers) == 0:
+		return verdict{code: codeCookiesRequired}
+	case f.captchaToken == "" || f.answer == "":
+		return verdict{code: codeCaptchaRequired}
+	}
+	if !g.HumanOnly {
+		// Asked before the challenge is spent, so that our fault costs nothing.
+		if _, err := g.users.Table(); err != nil {
+			return g.faulty(errors.Join(errUsers, err))
+		}
+	}
+	name := f.username
+	if g.HumanOnly {
+		name = ""
+	}
+	attempt, err := g.throttle.ReserveSignIn(ctx, clientAddr(r), name)
+	if err != nil {
+		return g.faulty(err)
+	}
+	settling := context.WithoutCancel(ctx) // a client that hangs up must not change the count
+	defer attempt.Release(settling)        // does nothing once the attempt is settled
+
+	browser, wrong, err := g.checkCaptcha(r, f, browsers)
+	if err != nil {
+		return g.faulty(err)
+	}
+	if wrong != "" {
+		attempt.CaptchaFailed(settling)
+		return verdict{code: wrong}
+	}
+	level, fingerprint := session.Human, [16]byte{}
+	if !g.HumanOnly {
+		var ok bool
+		level = session.Password
+		if fingerprint, ok, err = g.checkPassword(ctx, f); err != nil {
+			return g.faulty(err)
+		}
+		if !ok {
+			attempt.PasswordFailed()
+			return verdict{code: codeCredentialsWrong}
+		}
+	}
+	token, record, err := g.startSession(ctx, v, name, fingerprint, level, f.remember)
+	if err != nil {
+		return g.faulty(err)
+	}
+	attempt.Succeeded(settling)
+	return verdict{browser: browser, token: token, record: record}
+}
+
+// checkCaptcha spends the challenge and compares the answer, in this order and
+// once (CAP-1). The challenge must have been made for one of the browser's ids.
+func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte) (browser [16]byte, wrong code, err error) {
+	ctx := r.Context()
+	spend := func(id [24]byte, until time.Time) (bool, error) {
+		return g.store.Take(ctx, state.KeyOf(g.Realm, "spent", id[:]), until)
+	}
+	for _, browser = range browsers {
+		var scope captcha.Scope
+		if scope, err = g.scope(ctx, r, browser); err != nil {
+			return browser, "", err
+		}
+		err = g.captchas.Check(f.captchaToken, f.answer, scope, spend)
+		if !errors.Is(err, captcha.ErrMoved) {
+			break
+		}
+	}
+	switch {
+	case err == nil:
+		return browser, "", nil
+	case errors.Is(err, captcha.ErrWrong):
+		return browser, codeCaptchaWrong, nil
+	case errors.Is(err, captcha.ErrInvalid), errors.Is(err, captcha.ErrExpired),
+		errors.Is(err, captcha.ErrMoved), errors.Is(err, captcha.ErrSpent):
+		return browser, codeCaptchaExpired, nil
+	default:
+		return browser, "", err
+	}
+}
+
+const (
+	// hashWait is how long a sign-in waits for a hash slot before it is told
+	// that the gate is busy. Waiting is cheaper than refusing at once: a refused
+	// client comes back immediately.
+	hashWait = 5 * time.Second
+
+	// A wrong password is answered no sooner than this after its hash was
+	// begun, plus up to the jitter, so that the time tells even less (CRD-6).
+	wrongFloor  = 250 * time.Millisecond
+	wrongJitter = 85 * time.Millisecond
+)
+
+// checkPassword verifies the password in one of the few slots for hashing
+// (CRD-8).
+func (g *Gate) checkPassword(ctx context.Context, f signInFields) (fingerprint [16]byte, ok bool, err error) {
+	waiting, cancel := context.WithTimeout(ctx, hashWait)
+	defer cancel()
+	release, err := g.slots.Acquire(waiting)
+	if err != nil {
+		return fingerprint, false, err
+	}
+	started := time.Now()
+	fingerprint, ok, err = g.verify(f, release)
+	if err == nil && !ok {
+		timer := time.NewTimer(wrongFloor + rand.N(wrongJitter) - time.Since(started))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return fingerprint, ok, err
+}
+
+func (g *Gate) verify(f signInFields, release func()) (fingerprint [16]byte, ok bool, err error) {
+	defer release()
+	users, err := g.users.Table()
+	if err != nil {
+		return fingerprint, false, errors.Join(errUsers, err)
+	}
+	fingerprint, ok = users.Verify(f.username, f.password)
+	return fingerprint, ok, nil
+}
+
+// startSession ends what the browser was signed in with and makes a session
+// under a new id (SES-2).
+func (g *Gate) startSession(ctx context.Context, v *visitor, user string, fingerprint [16]byte, level session.Level, remember bool) (string, session.Record, error) {
+	for _, old := range v.presented.Sessions() {
+		if err := g.sessions.End(ctx, old); err != nil {
+			return "", session.Record{}, err
+		}
+	}
+	return g.sessions.Start(ctx, user, fingerprint, level, remember && *g.Session.Remember > 0)
+}
+
+// facts are the fields that every event of the log has.
+func (g *Gate) facts(r *http.Request, more ...zap.Field) []zap.Field {
+	return append([]zap.Field{zap.String("realm", g.Realm), zap.String("client_ip", clientAddr(r).String())}, more...)
+}
+
+// maxLogged bounds a name in the log in bytes: anybody may type anything there.
+const maxLogged = 64
+
+func logged(name string) string {
+	for len(name) > maxLogged {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
+}

@@ -1,0 +1,204 @@
+package caddymodule
+
+import (
+	"crypto/rand"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+)
+
+// visitor is what the gate knows of who sent one request. It lives as long as
+// the request.
+type visitor struct {
+	// secure says that the browser's own connection is HTTPS.
+	secure bool
+	// presented are the gate's cookies, which the request no longer holds.
+	presented session.Presented
+	// prefix is what stands in front of the gate's paths in the browser.
+	prefix string
+	lang   page.Lang
+}
+
+// isSecure is about the visitor's connection: TLS here, or a trusted proxy that
+// says https. A header of anybody else is not believed (SES-8).
+func isSecure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	if !trusted {
+		return false
+	}
+	lines := r.Header["X-Forwarded-Proto"]
+	if len(lines) == 0 {
+		return false
+	}
+	last := lines[len(lines)-1]
+	return strings.EqualFold(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:]), "https")
+}
+
+// clientAddr is Caddy's own opinion of the client's address, which honours
+// trusted_proxies (HDR-6). The zero Addr stands for one that cannot be told;
+// all such clients share their limits.
+func clientAddr(r *http.Request) netip.Addr {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// network is what a challenge is bound to beside the browser: coarse by
+// default, since phones and privacy addresses change within their network.
+func (g *Gate) network(r *http.Request) string {
+	addr := clientAddr(r)
+	if !addr.IsValid() || g.Captcha.Bind == bindOff {
+		return ""
+	}
+	if g.Captcha.Bind == bindAddress {
+		return addr.String()
+	}
+	bits := 24
+	if addr.Is6() {
+		bits = 56
+	}
+	network, err := addr.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return network.String()
+}
+
+// original is the URL that the browser asked for, before rewrites.
+func original(r *http.Request) *url.URL {
+	if or, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && or.URL != nil {
+		return or.URL
+	}
+	return r.URL
+}
+
+// pathPrefix is what handle_path or uri strip_prefix took off the front of the
+// path. The browser needs it in front of every link to the gate; since part of
+// it may come from the client it must be plain.
+func pathPrefix(r *http.Request) string {
+	prefix, ok := strings.CutSuffix(original(r).Path, r.URL.Path)
+	if !ok || prefix == "" || !localpath.Plain(&url.URL{Path: prefix}) {
+		return ""
+	}
+	return (&url.URL{Path: prefix}).EscapedPath()
+}
+
+// isNavigation reports whether a person's browser is loading a page, as opposed
+// to a script, an image or a tool asking for data (WEB-6).
+func isNavigation(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || isScript(r) {
+		return false
+	}
+	_, upgrade := r.Header["Upgrade"]
+	return !upgrade && quality(r.Header["Accept"], "text/html", false) > 0
+}
+
+// isScript reports a request that a script in a page made.
+func isScript(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return mode != "" && mode != "navigate" || strings.EqualFold(r.Header.Get("X-Requested-With"), "XMLHttpRequest")
+}
+
+// wantsJSON reports whether the answer should be JSON: the request brings it,
+// prefers it, or comes from a script.
+func wantsJSON(r *http.Request) bool {
+	if mediaType(r) == typeJSON {
+		return true
+	}
+	accept := r.Header["Accept"]
+	json, html := quality(accept, typeJSON, false), quality(accept, "text/html", true)
+	return json > 0 && json > html || isScript(r) && quality(accept, "text/html", false) == 0
+}
+
+// quality is the weight that an Accept header gives to a type, 0 to 1000. With
+// wildcards a "*/*" or "text/*" counts too.
+func quality(lines []string, want string, wildcards bool) int {
+	kind, _, _ := strings.Cut(want, "/")
+	best := 0
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			name, parameters, _ := strings.Cut(item, ";")
+			name = strings.TrimSpace(name)
+			if !strings.EqualFold(name, want) && (!wildcards || name != "*/*" && !strings.EqualFold(name, kind+"/*")) {
+				continue
+			}
+			best = max(best, weight(parameters))
+		}
+	}
+	return best
+}
+
+func weight(parameters string) int {
+	for p := range strings.SplitSeq(parameters, ";") {
+		key, value, _ := strings.Cut(p, "=")
+		if strings.EqualFold(strings.TrimSpace(key), "q") {
+			q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil || q < 0 || q > 1 {
+				return 0
+			}
+			return int(q * 1000)
+		}
+	}
+	return 1000
+}
+
+// The browser cookie's content: a format byte, the browser's id, and when it
+// was made in Unix seconds.
+const (
+	browserFormat   = 1
+	browserLength   = 1 + 16 + 8
+	browserLifetime = 180 * 24 * time.Hour
+)
+
+// knownBrowsers are the ids of the browser cookies that the gate itself made.
+// There is one, unless a neighbouring host planted another (SES-10).
+func (g *Gate) knownBrowsers(v *visitor) [][16]byte {
+	var ids [][16]byte
+	for _, value := range v.presented.Browsers() {
+		opened, err := g.browsers.Open(value)
+		if err != nil || len(opened.Plaintext) != browserLength || opened.Plaintext[0] != browserFormat {
+			continue
+		}
+		ids = append(ids, [16]byte(opened.Plaintext[1:17]))
+	}
+	return ids
+}
+
+// rememberBrowser sets the browser cookie. Before the sign-in it ends with the
+// browser, afterwards it stays, since it is then a known device.
+func (g *Gate) rememberBrowser(w http.ResponseWriter, v *visitor, id [16]byte, lifetime time.Duration) error {
+	plaintext := make([]byte, 0, browserLength)
+	plaintext = append(plaintext, browserFormat)
+	plaintext = append(plaintext, id[:]...)
+	made := uint64(g.now().Unix())
+	for shift := 56; shift >= 0; shift -= 8 {
+		plaintext = append(plaintext, byte(made>>shift))
+	}
+	value, err := g.browsers.Seal(plaintext, rand.Reader)
+	if err != nil {
+		return err
+	}
+	g.cookies.SetBrowser(w, v.secure, value, lifetime)
+	return nil
+}
+
+func newBrowserID() (id [16]byte) {
+	_, _ = io.ReadFull(rand.Reader, id[:]) // never fails
+	return id
+}
