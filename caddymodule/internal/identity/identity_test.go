@@ -108,6 +108,7 @@ func TestHDR5_Encode(t *testing.T) {
 	for value, want := range map[string]string{
 		"":                      "",
 		"alice":                 "alice",
+		"azAZ09":                "azAZ09",
 		"a.b-c_d~e@example.org": "a.b-c_d~e@example.org",
 		"me+tag@example.org":    "me+tag@example.org",
 		"!#$&'*^`|":             "!#$&'*^`|",

@@ -130,7 +130,7 @@ func (c Cookies) takeLine(line, prefix string, p *Presented) string {
 // they are dropped here too; but such a name is never believed, since a
 // neighbouring host can plant it past the browser's rules for __Host-.
 func (c Cookies) ours(name string) bool {
-	name = strings.TrimFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || unicode.IsSpace(r) })
+	name = strings.TrimFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || unicode.IsSpace(r) })
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "__Host-"), "__Secure-")
 	rest, ok := strings.CutPrefix(name, c.Name)
 	return ok && (rest == "" || rest == browserSuffix)

@@ -303,8 +303,8 @@ func FuzzCookieHeader(f *testing.F) {
 			name   string
 			values []string
 		}{{prefix + "captcha_gate", p.Sessions()}, {prefix + "captcha_gate_browser", p.Browsers()}} {
-			if len(kind.values) == 4 {
-				continue // there may have been more
+			if len(kind.values) == 4 || strings.ContainsAny(line1+line2, "\r\n") {
+				continue // there may have been more; net/http drops line ends around a name, which no server lets in
 			}
 			for _, cookie := range before {
 				value := cookie.Value
