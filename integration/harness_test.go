@@ -108,7 +108,7 @@ func (s *site) basics() string {
 
 // caddyfile wraps the body of the one site block.
 func (s *site) caddyfile(body string) string {
-	return fmt.Sprintf("{\n\tadmin %s\n\tauto_https off\n\tgrace_period 2s\n}\nhttp://127.0.0.1:%d {\n%s\n}\n", s.admin, s.port, body)
+	return fmt.Sprintf("{\n\tadmin %s\n\tdefault_bind 127.0.0.1\n\tauto_https off\n\tgrace_period 2s\n}\nhttp://127.0.0.1:%d {\n%s\n}\n", s.admin, s.port, body)
 }
 
 func (s *site) writeFile(name, content string) string {
