@@ -33,7 +33,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 		if cause == nil {
 			return
 		}
-		if cause == http.ErrAbortHandler {
+		if cause == http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares like this
 			panic(cause)
 		}
 		g.logger.Error("panic", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))

@@ -59,7 +59,7 @@ func browse(location string) (scheme, host string) {
 	scheme, rest, special := cutScheme(s)
 	switch {
 	case scheme == "":
-		scheme, special = "https", true
+		scheme = "https"
 		rest = s
 	case !special:
 		return scheme, "" // opaque, or of another kind

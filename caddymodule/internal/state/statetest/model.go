@@ -39,7 +39,7 @@ func Model(t *testing.T, open Open, reopen func(t *testing.T, old state.Store, n
 			},
 		}
 		if reopen != nil {
-			actions["reopen"] = func(rt *rapid.T) {
+			actions["reopen"] = func(*rapid.T) {
 				m.store = reopen(t, m.store, m.clock.Now)
 			}
 		}
@@ -113,7 +113,7 @@ func (m *model) take(rt *rapid.T) {
 	first, err := m.store.Take(m.t.Context(), k, until)
 	check(rt, err)
 	old, ok := m.marks[k]
-	want := m.live(until) && !(ok && m.live(old))
+	want := m.live(until) && (!ok || !m.live(old))
 	if first != want {
 		rt.Fatalf("take: first %t, want %t", first, want)
 	}
