@@ -25,39 +25,48 @@ const maxTyped = 64
 // who types another of the group means that one.
 var lookAlikes = []string{"0OQD", "1IL", "2Z", "5S", "8B", "6GC", "4A", "7T", "MN", "UV"}
 
-// alphabet is the characters of answers, upper case, and how typed ones are
-// read. It is immutable.
+// possible is every character that any alphabet can have.
+const possible = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// unlike stands for what no answer has.
+const unlike = '?'
+
+// alphabet is the characters of answers, upper case, and which of them is meant
+// by a typed one that looks like it. It is immutable.
 type alphabet struct {
 	characters string
-	meant      map[rune]byte
+	meant      [unicode.MaxASCII + 1]byte
 }
 
 func newAlphabet(characters string, length int) (alphabet, error) {
-	a := alphabet{characters: strings.ToUpper(characters), meant: map[rune]byte{}}
-	for _, c := range a.characters {
-		if c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+	var a alphabet
+	var clean strings.Builder
+	for _, c := range characters {
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		if !strings.ContainsRune(possible, c) {
 			return alphabet{}, fmt.Errorf("%q is no letter or digit of ASCII", c)
 		}
-		if _, twice := a.meant[c]; twice {
+		if a.meant[c] != 0 {
 			return alphabet{}, fmt.Errorf("%q stands there twice", c)
 		}
 		a.meant[c] = byte(c)
+		clean.WriteRune(c)
 	}
+	a.characters = clean.String()
 	for _, group := range lookAlikes {
 		var present byte
 		for i := range len(group) {
-			switch _, has := a.meant[rune(group[i])]; {
+			switch has := a.meant[group[i]] != 0; {
 			case has && present != 0:
 				return alphabet{}, fmt.Errorf("%q and %q look alike", present, group[i])
 			case has:
 				present = group[i]
 			}
 		}
-		if present == 0 {
-			continue
-		}
 		for i := range len(group) {
-			a.meant[rune(group[i])] = present
+			a.meant[group[i]] = present
 		}
 	}
 	if answers := math.Pow(float64(len(a.characters)), float64(length)); answers < minAnswers {
@@ -94,11 +103,14 @@ func (a alphabet) draw(length int, random io.Reader) (string, error) {
 // equal compares a typed answer with the right one. Case, spaces, full-width
 // forms and look-alikes of absent characters make no difference. What is empty
 // or too long is never right (CAP-2).
+//
+// The right answer may be of another alphabet, from before a change of the
+// configuration; then what was typed counts as it stands.
 func (a alphabet) equal(right, typed string) bool {
 	if right == "" || len(typed) > maxTyped {
 		return false
 	}
-	meant := make([]byte, 0, maxTyped)
+	literal, meant := make([]byte, 0, maxTyped), make([]byte, 0, maxTyped)
 	for _, c := range typed {
 		if unicode.IsSpace(c) {
 			continue
@@ -106,11 +118,16 @@ func (a alphabet) equal(right, typed string) bool {
 		if '！' <= c && c <= '～' { // full-width forms, as East Asian keyboards type them
 			c -= '！' - '!'
 		}
-		b, known := a.meant[unicode.ToUpper(c)]
-		if !known {
-			b = '?' // stands for everything that no answer has
+		c = unicode.ToUpper(c)
+		if !strings.ContainsRune(possible, c) {
+			c = unlike
 		}
-		meant = append(meant, b)
+		literal = append(literal, byte(c))
+		if m := a.meant[c]; m != 0 {
+			c = rune(m)
+		}
+		meant = append(meant, byte(c))
 	}
-	return subtle.ConstantTimeCompare([]byte(right), meant) == 1
+	wanted := []byte(right)
+	return subtle.ConstantTimeCompare(wanted, literal)|subtle.ConstantTimeCompare(wanted, meant) == 1
 }

@@ -11,7 +11,7 @@ import (
 // may drop any of them at any time, also at once; what is missing is drawn
 // again.
 //
-// ristretto must not be used while or after it is closed, which a configuration
+// ristretto must not be used while it is being closed, which a configuration
 // reload with requests under way would do; the lock keeps the two apart.
 type cache struct {
 	mu       sync.RWMutex

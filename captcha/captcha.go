@@ -4,8 +4,8 @@
 // A challenge is a sealed token that carries everything: what form it is for,
 // until when, for which browser, and the answer. Nothing is stored when one is
 // made, so a flood of them costs no memory (CAP-9). The picture is a pure
-// function of secret and token: every instance draws the same bytes, every time,
-// so nobody gets a second look at one answer (CAP-8).
+// function of secret and token: every instance of one build draws the same
+// bytes, every time, so nobody gets a second look at one answer (CAP-8).
 //
 //	maker, err := captcha.New(captcha.Options{Secrets: secrets, Realm: "shop"})
 //	challenge, err := maker.Issue(captcha.Image, scope) // into a hidden field
@@ -34,7 +34,8 @@ import (
 var (
 	// ErrInvalid: not made by this maker's secrets for this realm and form.
 	ErrInvalid = errors.New("captcha: invalid challenge")
-	// ErrExpired: too old, or from before the store was emptied.
+	// ErrExpired: too old, from before the store was emptied, or from a future
+	// that no clock reaches.
 	ErrExpired = errors.New("captcha: expired challenge")
 	// ErrMoved: made for another browser or network.
 	ErrMoved = errors.New("captcha: challenge of another browser")
@@ -89,8 +90,10 @@ type Options struct {
 const (
 	minLength, maxLength     = 4, 8
 	minLifetime, maxLifetime = time.Second, time.Hour
-	minWidth, maxWidth       = 120, 600
-	minHeight, maxHeight     = 40, 240
+	// maxSkew is how far the clocks of two instances may be apart.
+	maxSkew              = time.Minute
+	minWidth, maxWidth   = 120, 600
+	minHeight, maxHeight = 40, 240
 	// minCell is the room in CSS pixels that a character needs to be read.
 	minCell = 24
 )
@@ -175,9 +178,9 @@ func New(o Options) (*Maker, error) {
 	}
 	keys, err := seal.New(o.Secrets, "captcha", o.Realm)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("secrets: %w", err)
 	}
-	artist, err := newArtist(letters.characters, o.Width, o.Height, *o.Noise)
+	artist, err := newArtist(o.Width, o.Height, *o.Noise)
 	if err != nil {
 		return nil, err
 	}
@@ -252,11 +255,10 @@ type Claims struct {
 	ExpiresAt time.Time
 	// ID is unique to the challenge.
 	ID [24]byte
-	// Answer is secret. Claims never print it.
-	Answer string
+	// Answer is secret: fmt and JSON do not show it.
+	Answer string `json:"-"`
 
-	binding [digestLength]byte
-	seed    [32]byte
+	seed [32]byte
 }
 
 // Format hides the answer from every verb of fmt.
@@ -267,21 +269,34 @@ func (c Claims) Format(s fmt.State, _ rune) {
 // Unpack opens a token. It returns ErrInvalid or ErrExpired, and looks at
 // nothing in a token before its seal holds.
 func (m *Maker) Unpack(token string) (Claims, error) {
-	opened, err := m.keys.Open(token)
+	c, opened, err := m.open(token)
 	if err != nil {
-		return Claims{}, ErrInvalid
-	}
-	c, ok := decode(opened.Plaintext)
-	if !ok {
-		return Claims{}, ErrInvalid
-	}
-	if !m.options.Now().Before(c.expires) {
-		return Claims{}, ErrExpired
+		return Claims{}, err
 	}
 	return Claims{
 		Kind: c.kind, Purpose: c.purpose, Epoch: c.epoch, ExpiresAt: c.expires, ID: opened.Nonce, Answer: c.answer,
-		binding: c.binding, seed: m.keys.Seed(opened, "drawing"),
+		seed: m.keys.Seed(opened, "drawing"),
 	}, nil
+}
+
+// open returns what an unexpired token holds. A token that ends later than any
+// configuration allows was made before the clock went back; it would live
+// longer than promised, so it is refused. The bound is not this maker's own
+// lifetime, lest a reload that shortens it break open challenges.
+func (m *Maker) open(token string) (content, seal.Opened, error) {
+	opened, err := m.keys.Open(token)
+	if err != nil {
+		return content{}, seal.Opened{}, ErrInvalid
+	}
+	c, ok := decode(opened.Plaintext)
+	if !ok {
+		return content{}, seal.Opened{}, ErrInvalid
+	}
+	left := c.expires.Sub(m.options.Now())
+	if left <= 0 || left > maxLifetime+maxSkew {
+		return content{}, seal.Opened{}, ErrExpired
+	}
+	return c, opened, nil
 }
 
 // Render draws the PNG picture of an unpacked challenge. Callers must not
@@ -307,26 +322,26 @@ func (m *Maker) Render(c Claims) ([]byte, error) {
 // mark id as used until the given time and report whether this was the first
 // use. Only then is the answer compared. nil means right.
 func (m *Maker) Check(token, answer string, s Scope, spend func(id [24]byte, until time.Time) (first bool, err error)) error {
-	c, err := m.Unpack(token)
+	c, opened, err := m.open(token)
 	if err != nil {
 		return err
 	}
 	digest := s.Binding.digest()
 	switch {
-	case c.Kind != Image, c.Purpose != s.Purpose:
+	case c.kind != Image, c.purpose != s.Purpose:
 		return ErrInvalid
-	case c.Epoch != s.Epoch:
+	case c.epoch != s.Epoch:
 		return ErrExpired
 	case subtle.ConstantTimeCompare(c.binding[:], digest[:]) != 1:
 		return ErrMoved
 	}
-	first, err := spend(c.ID, c.ExpiresAt)
+	first, err := spend(opened.Nonce, c.expires)
 	switch {
 	case err != nil:
 		return fmt.Errorf("captcha: spending a challenge: %w", err)
 	case !first:
 		return ErrSpent
-	case !m.alphabet.equal(c.Answer, answer):
+	case !m.alphabet.equal(c.answer, answer):
 		return ErrWrong
 	}
 	return nil

@@ -2,30 +2,32 @@ package captcha
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/draw"
 	"image/png"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"golang.org/x/image/vector"
 )
 
-// Noise counts the shapes drawn over and under the characters. All of them are
-// as thick as strokes and have the characters' own colours; thin straight lines
-// and specks would only be decoration.
+// Noise counts the shapes drawn over and under the characters. All of them have
+// the characters' own colours and grow with the characters; hair-thin straight
+// lines and specks would only be decoration.
 type Noise struct {
 	Lines int // curved lines across the picture, 0 to 50
 	Dots  int // 0 to 500
 	Arcs  int // pieces of ellipses, 0 to 50
 }
 
-// DefaultNoise is what people read easily in the default size.
+// DefaultNoise leaves pictures easy to read.
 var DefaultNoise = Noise{Lines: 4, Dots: 40, Arcs: 3}
 
 // scale is how many pixels there are to a CSS pixel, so that pictures are sharp
-// on high-density screens.
+// on high-density screens. In sixteen colours that costs about 6 kB a picture.
 const scale = 2
 
 // artist draws the pictures of one configuration. It is immutable but for its
@@ -37,8 +39,8 @@ type artist struct {
 	encoder       png.Encoder
 }
 
-func newArtist(characters string, width, height int, noise Noise) (*artist, error) {
-	faces, err := loadFaces(characters)
+func newArtist(width, height int, noise Noise) (*artist, error) {
+	faces, err := loadFaces()
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +66,14 @@ func (p *encoderPool) Put(b *png.EncoderBuffer) { p.Pool.Put(b) }
 // draw makes the picture of an answer as PNG. The same seed and answer make the
 // same bytes.
 func (a *artist) draw(seed [32]byte, answer string) ([]byte, error) {
+	if answer == "" || strings.Trim(answer, possible) != "" {
+		return nil, errors.New("the answer is empty or has characters that no alphabet has")
+	}
 	random := rand.New(rand.NewChaCha8(seed))
 	c := &canvas{
 		Paletted: image.NewPaletted(image.Rect(0, 0, a.width, a.height), newPalette(random)),
 		random:   random,
+		em:       min(float64(a.height)*0.92, float64(a.width)/float64(len(answer))*1.5),
 	}
 	c.background()
 	c.scatter(a.noise, false)
@@ -84,7 +90,12 @@ func (a *artist) draw(seed [32]byte, answer string) ([]byte, error) {
 type canvas struct {
 	*image.Paletted
 	random *rand.Rand
+	em     float64 // the size of a large character, in pixels
 }
+
+// thin is the measure of noise: 2 pixels in the default size. It grows with the
+// characters, so that noise is equally strong in every size.
+func (c *canvas) thin() float64 { return c.em / 72 }
 
 // between is a random number from low to high.
 func (c *canvas) between(low, high float64) float64 { return low + (high-low)*c.random.Float64() }
@@ -114,61 +125,96 @@ func (c *canvas) background() {
 // height, close enough to touch here and there.
 func (c *canvas) write(faces []face, answer string) {
 	width, height := c.size()
-	em := min(height*0.92, width/float64(len(answer))*1.5)
 	glyphs := make([]glyph, len(answer))
-	total := 0.0
 	for i := range len(answer) {
-		outline := faces[c.random.IntN(len(faces))][answer[i]]
-		size := em * c.between(0.82, 1)
-		sin, cos := math.Sincos(c.between(-0.38, 0.38))
-		shear := c.between(-0.2, 0.2)
-		glyphs[i] = outline.apply(func(p point) point {
-			x, y := (p.x+shear*p.y)*size, p.y*size
-			return point{x*cos - y*sin, x*sin + y*cos}
-		})
-		low, high := glyphs[i].bounds()
-		total += high.x - low.x
+		glyphs[i] = c.turn(faces[c.random.IntN(len(faces))][answer[i]])
 	}
-	gap := min((width*0.9-total)/float64(len(answer)), em*0.12)
-	x := (width - total - gap*float64(len(answer)-1)) * c.between(0.3, 0.7)
-	raster := vector.NewRasterizer(c.Rect.Dx(), c.Rect.Dy())
-	mask := image.NewAlpha(c.Rect)
-	inks := c.random.Perm(inks)
+	total, gap := c.fit(glyphs)
+	x := (width - total) * c.between(0.3, 0.7)
+	p := pen{canvas: c, raster: vector.NewRasterizer(0, 0), mask: image.NewAlpha(c.Rect)}
+	order := c.random.Perm(inks)
 	for i, g := range glyphs {
 		low, high := g.bounds()
-		room := max(0, (height-(high.y-low.y))/2-scale)
-		y := height/2 - (low.y+high.y)/2 + c.between(-room, room)*0.8
-		left := x - low.x
-		raster.Reset(c.Rect.Dx(), c.Rect.Dy())
-		raster.DrawOp = draw.Src
-		c.bend(g, left, y).trace(raster)
-		raster.Draw(mask, c.Rect, image.Opaque, image.Point{})
-		c.stamp(mask, inks[i%len(inks)])
+		play := max(0, min((height-(high.y-low.y))/2-c.thin(), c.em*0.4)) * 0.8
+		y := height/2 - (low.y+high.y)/2 + c.between(-play, play)
+		p.fill(c.bend(g, x-low.x, y), order[i%len(order)])
 		x += high.x - low.x + gap
 	}
+}
+
+// turn gives an outline its size, slant and angle.
+func (c *canvas) turn(outline glyph) glyph {
+	size := c.em * c.between(0.82, 1)
+	sin, cos := math.Sincos(c.between(-0.38, 0.38))
+	shear := c.between(-0.2, 0.2)
+	return outline.apply(func(p point) point {
+		x, y := (p.x+shear*p.y)*size, p.y*size
+		return point{x*cos - y*sin, x*sin + y*cos}
+	})
+}
+
+// fit finds the gap between the boxes of the characters and the width of them
+// all. Where wide ones would overlap so much that people could not part them,
+// they become smaller.
+func (c *canvas) fit(glyphs []glyph) (total, gap float64) {
+	width, _ := c.size()
+	sum := 0.0
+	for _, g := range glyphs {
+		low, high := g.bounds()
+		sum += high.x - low.x
+	}
+	gaps := float64(len(glyphs) - 1)
+	room, overlap := width*0.92, c.em*0.08
+	if widest := room + overlap*gaps; sum > widest {
+		shrink := widest / sum
+		for i, g := range glyphs {
+			glyphs[i] = g.apply(func(p point) point { return point{p.x * shrink, p.y * shrink} })
+		}
+		sum = widest
+	}
+	gap = min((room-sum)/max(1, gaps), c.em*0.12)
+	return sum + gap*gaps, gap
 }
 
 // bend moves an outline to its place and warps it a little, so that no two
 // pictures of a character in one face have the same strokes.
 func (c *canvas) bend(g glyph, dx, dy float64) glyph {
-	_, height := c.size()
-	strength := height * 0.018
-	turn, shift := 2*math.Pi/(height*c.between(0.5, 0.9)), c.between(0, 2*math.Pi)
+	strength := c.em * 0.02
+	turn, shift := 2*math.Pi/(c.em*c.between(0.55, 1)), c.between(0, 2*math.Pi)
 	return g.apply(func(p point) point {
 		x, y := p.x+dx, p.y+dy
 		return point{x + strength*math.Sin(y*turn+shift), y + strength*math.Sin(x*turn+shift)}
 	})
 }
 
-// stamp inks what a mask covers: fully where it covers more than half of a
-// pixel, with the ink's lighter shade at the edges.
-func (c *canvas) stamp(mask *image.Alpha, ink int) {
-	for i, cover := range mask.Pix {
-		switch {
-		case cover >= 160:
-			c.Pix[i] = inkIndex(ink)
-		case cover >= 64:
-			c.Pix[i] = edgeIndex(ink)
+// pen fills outlines. It keeps what is needed for one after the other.
+type pen struct {
+	*canvas
+	raster *vector.Rasterizer
+	mask   *image.Alpha
+}
+
+// fill inks the pixels of which an outline covers more than half. There are no
+// softer edges: screens of ordinary density shrink the picture to half, which
+// softens them, and on finer ones they do not show.
+func (p *pen) fill(g glyph, ink int) {
+	low, high := g.bounds()
+	box := image.Rect(int(low.x)-1, int(low.y)-1, int(high.x)+2, int(high.y)+2).Intersect(p.Rect)
+	if box.Empty() {
+		return
+	}
+	p.raster.Reset(box.Dx(), box.Dy())
+	p.raster.DrawOp = draw.Src
+	left, top := float64(box.Min.X), float64(box.Min.Y)
+	g.apply(func(at point) point { return point{at.x - left, at.y - top} }).trace(p.raster)
+	p.raster.Draw(p.mask, box, image.Opaque, image.Point{})
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		from, to := p.PixOffset(box.Min.X, y), p.PixOffset(box.Max.X, y)
+		row := p.Pix[from:to]
+		for i, cover := range p.mask.Pix[from:to] {
+			if cover >= 128 {
+				row[i] = inkIndex(ink)
+			}
 		}
 	}
 }
@@ -200,13 +246,13 @@ func (c *canvas) scatter(n Noise, over bool) {
 		})
 	}
 	for range half(n.Dots) {
-		c.disc(point{c.between(0, width), c.between(0, height)}, c.between(0.8, 2)*scale, c.random.IntN(inks))
+		c.disc(point{c.between(0, width), c.between(0, height)}, c.between(0.8, 2)*c.thin(), c.random.IntN(inks))
 	}
 }
 
 // stroke draws a curve, given for 0 to 1, in a random ink.
 func (c *canvas) stroke(curve func(t float64) point) {
-	radius := c.between(0.7, 1.2) * scale
+	radius := c.between(0.7, 1.2) * c.thin()
 	ink := c.random.IntN(inks)
 	length := 0.0
 	for i, last := 1, curve(0); i <= 32; i++ {

@@ -28,15 +28,17 @@ type segment struct {
 // glyph is the outline of a character around its own middle, one em high.
 type glyph []segment
 
-// face is the outlines of an alphabet in one typeface.
+// face is the outlines of all possible characters in one typeface.
 type face map[byte]glyph
 
 // typefaces differ in weight, slant and skeleton. They are the Go fonts, whose
 // licence lets them be shipped with any program.
 var typefaces = [][]byte{gobold.TTF, gomedium.TTF, goregular.TTF, gomonobold.TTF, gobolditalic.TTF}
 
-// loadFaces reads the outlines once, so that drawing parses no font.
-func loadFaces(characters string) ([]face, error) {
+// loadFaces reads the outlines once, so that drawing parses no font. It reads
+// those outside the alphabet too: a challenge from before a change of the
+// configuration must still be drawn as it was.
+func loadFaces() ([]face, error) {
 	var faces []face
 	for i, ttf := range typefaces {
 		font, err := sfnt.Parse(ttf)
@@ -45,8 +47,8 @@ func loadFaces(characters string) ([]face, error) {
 		}
 		f := face{}
 		var buffer sfnt.Buffer
-		for j := range len(characters) {
-			c := characters[j]
+		for j := range len(possible) {
+			c := possible[j]
 			if f[c], err = loadGlyph(font, &buffer, rune(c)); err != nil {
 				return nil, fmt.Errorf("typeface %d, %q: %w", i, c, err)
 			}

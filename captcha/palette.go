@@ -8,41 +8,41 @@ import (
 
 const (
 	// tints is how many shades the background has, inks how many colours are
-	// written with; each ink has a second shade for the edges of characters.
+	// written with: one for each character of the longest answer.
 	tints = 4
-	inks  = 6
+	inks  = maxLength
 
 	// minContrast is what WCAG 1.4.3 asks between text and background.
 	minContrast = 4.5
 )
 
-func inkIndex(ink int) uint8  { return uint8(tints + ink) }
-func edgeIndex(ink int) uint8 { return uint8(tints + inks + ink) }
+func inkIndex(ink int) uint8 { return uint8(tints + ink) }
 
 // newPalette draws the colours of a picture: light tints of one hue that differ
-// a little, and dark inks of any hue, each with enough contrast to all tints.
-// Sixteen colours make four bits a pixel.
+// a little, and dark inks from all around the colour wheel, each with enough
+// contrast to all tints. Up to sixteen colours make four bits a pixel.
 func newPalette(random *rand.Rand) color.Palette {
 	hue := random.Float64()
 	saturation := 0.3 + 0.5*random.Float64()
 	light := 0.9 + 0.04*random.Float64()
-	palette := make(color.Palette, tints+2*inks)
+	palette := make(color.Palette, tints+inks)
 	var darkest color.RGBA
 	for i := range tints {
 		tint := fromHSL(hue, saturation, light-0.02*float64(i))
 		palette[i], darkest = tint, tint
 	}
+	first := random.Float64()
 	for i := range inks {
-		ink := newInk(random, darkest)
-		palette[inkIndex(i)] = ink
-		palette[edgeIndex(i)] = mix(ink, palette[0].(color.RGBA))
+		hue := first + (float64(i)+0.6*random.Float64())/inks
+		palette[inkIndex(i)] = newInk(random, math.Mod(hue, 1), darkest)
 	}
 	return palette
 }
 
-// newInk draws a colour and darkens it until it can be read on the paper.
-func newInk(random *rand.Rand, paper color.RGBA) color.RGBA {
-	hue, saturation := random.Float64(), 0.55+0.45*random.Float64()
+// newInk draws a colour of the hue and darkens it until it can be read on the
+// paper.
+func newInk(random *rand.Rand, hue float64, paper color.RGBA) color.RGBA {
+	saturation := 0.55 + 0.45*random.Float64()
 	light := 0.25 + 0.25*random.Float64()
 	for {
 		ink := fromHSL(hue, saturation, light)
@@ -51,11 +51,6 @@ func newInk(random *rand.Rand, paper color.RGBA) color.RGBA {
 		}
 		light *= 0.92
 	}
-}
-
-func mix(a, b color.RGBA) color.RGBA {
-	half := func(x, y uint8) uint8 { return uint8((int(x) + int(y)) / 2) }
-	return color.RGBA{half(a.R, b.R), half(a.G, b.G), half(a.B, b.B), 255}
 }
 
 // fromHSL turns hue, saturation and lightness, each 0 to 1, into a colour.

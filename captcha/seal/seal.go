@@ -173,5 +173,6 @@ func (k *Keyring) Seed(o Opened, use string) [32]byte {
 	return [32]byte(mac.Sum(nil))
 }
 
-// Format hides the keys from every verb of fmt.
-func (*Keyring) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "REDACTED") }
+// Format hides the keys from every verb of fmt, of a copy as well as of a
+// pointer.
+func (Keyring) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "REDACTED") }
