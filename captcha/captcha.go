@@ -87,6 +87,11 @@ type Options struct {
 	Rand io.Reader
 }
 
+// Format hides the secrets from every verb of fmt.
+func (Options) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "captcha options, secrets REDACTED")
+}
+
 const (
 	minLength, maxLength     = 4, 8
 	minLifetime, maxLifetime = time.Second, time.Hour

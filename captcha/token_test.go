@@ -261,3 +261,12 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+func TestOptionsDoNotPrintTheirSecrets(t *testing.T) {
+	o := captcha.Options{Secrets: [][]byte{[]byte(strings.Repeat("~", 32))}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		if s := fmt.Sprintf(verb, o); strings.Contains(s, "~~~~") || strings.Contains(s, "126 126") || strings.Contains(s, "7e7e") || !strings.Contains(s, "REDACTED") {
+			t.Errorf("%s prints %s", verb, s)
+		}
+	}
+}
