@@ -45,8 +45,7 @@ func usersFile(t testing.TB, names ...string) string {
 // load provisions a gate as Caddy does, strict decoding included.
 func load(t testing.TB, config Gate) (*Gate, error) {
 	t.Helper()
-	// Storage and data directory must be the test's own.
-	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	ownStorage(t)
 	ctx, err := caddy.ProvisionContext(&caddy.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +65,17 @@ func load(t testing.TB, config Gate) (*Gate, error) {
 		}
 	})
 	return g, nil
+}
+
+// ownStorage gives the test a data directory and a storage of its own. Caddy
+// decides on the storage's place when the program starts.
+func ownStorage(t testing.TB) {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", dir)
+	before := caddy.DefaultStorage.Path
+	caddy.DefaultStorage.Path = filepath.Join(dir, "caddy")
+	t.Cleanup(func() { caddy.DefaultStorage.Path = before })
 }
 
 // memoryGate is a gate that keeps its state in memory, under a realm of its own.
@@ -212,24 +222,33 @@ func TestSecretsPrintAsRedacted(t *testing.T) {
 }
 
 func TestTheSecretIsMadeOnceAndKept(t *testing.T) {
-	config := Gate{Users: usersFile(t, "anna"), Realm: realmOf(t), State: &StateConfig{Store: storeMemory}}
-	g, err := load(t, config)
+	g, err := load(t, Gate{Users: usersFile(t, "anna"), Realm: "kept", State: &StateConfig{Store: storeMemory}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	file := filepath.Join(caddy.DefaultStorage.Path, "captcha_gate", "kept.secret")
+	first, err := os.ReadFile(file)
+	if err != nil || len(first) != 2*madeSecretBytes {
+		t.Fatalf("%d bytes, %v", len(first), err)
 	}
 	ctx, err := caddy.ProvisionContext(&caddy.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := storedSecret(ctx, ctx.Storage(), g.Realm)
-	if err != nil || len(first) < 2*madeSecretBytes {
-		t.Fatalf("%d bytes, %v", len(first), err)
-	}
 	if again, err := storedSecret(ctx, ctx.Storage(), g.Realm); err != nil || string(again) != string(first) {
-		t.Error("asked again, it is another one")
+		t.Errorf("asked again, it is another one: %v", err)
 	}
 	if other, err := storedSecret(ctx, ctx.Storage(), "other"); err != nil || string(other) == string(first) {
-		t.Error("another realm has the same one")
+		t.Errorf("another realm has the same one: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storedSecret(ctx, ctx.Storage(), "kept"); err == nil || !strings.Contains(err.Error(), "kept.secret") {
+		t.Errorf("a storage that cannot be read: %v", err)
 	}
 }
 
