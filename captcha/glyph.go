@@ -7,7 +7,7 @@ import (
 	"golang.org/x/image/font/gofont/gobold"
 	"golang.org/x/image/font/gofont/gobolditalic"
 	"golang.org/x/image/font/gofont/gomedium"
-	"golang.org/x/image/font/gofont/gomonobold"
+	"golang.org/x/image/font/gofont/gomediumitalic"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
@@ -31,9 +31,10 @@ type glyph []segment
 // face is the outlines of all possible characters in one typeface.
 type face map[byte]glyph
 
-// typefaces differ in weight, slant and skeleton. They are the Go fonts, whose
+// typefaces differ in weight and slant. The one with slab serifs is left out: its
+// F reads as an E once it is turned. They are the Go fonts, whose
 // licence lets them be shipped with any program.
-var typefaces = [][]byte{gobold.TTF, gomedium.TTF, goregular.TTF, gomonobold.TTF, gobolditalic.TTF}
+var typefaces = [][]byte{gobold.TTF, gomedium.TTF, goregular.TTF, gomediumitalic.TTF, gobolditalic.TTF}
 
 // loadFaces reads the outlines once, so that drawing parses no font. It reads
 // those outside the alphabet too: a challenge from before a change of the

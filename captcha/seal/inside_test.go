@@ -15,8 +15,8 @@ func TestTokensOfAnotherVersionAreRefused(t *testing.T) {
 	for v := range 256 {
 		token := make([]byte, headLength)
 		token[0] = byte(v)
-		copy(token[1:], k.slots[0].id[:])
-		token = k.slots[0].aead.Seal(token, token[1+keyIDLength:headLength], []byte("content"), k.additional(token))
+		copy(token[1:], k.slots()[0].id[:])
+		token = k.slots()[0].aead.Seal(token, token[1+keyIDLength:headLength], []byte("content"), k.additional(token))
 		_, err := k.Open(base64.RawURLEncoding.EncodeToString(token))
 		if ok := v == version; (err == nil) != ok {
 			t.Errorf("version %d: %v", v, err)

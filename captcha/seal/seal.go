@@ -47,7 +47,10 @@ var ErrInvalid = errors.New("invalid token")
 // Keyring seals and opens the tokens of one purpose and realm. It is immutable
 // and prints as REDACTED.
 type Keyring struct {
-	slots []slot
+	// slots is a function because fmt cannot look into one. For some verbs, and
+	// for a Keyring in an unexported field, fmt prints fields without asking
+	// Format, and follows pointers.
+	slots func() []slot
 	// context is authenticated with every token: purpose and realm, each with
 	// its length, so that no character can move from one to the other.
 	context []byte
@@ -67,6 +70,7 @@ func New(secrets [][]byte, purpose, realm string) (*Keyring, error) {
 		return nil, errors.New("no secret")
 	}
 	k := &Keyring{}
+	var slots []slot
 	for _, field := range []string{purpose, realm} {
 		k.context = binary.BigEndian.AppendUint32(k.context, uint32(len(field)))
 		k.context = append(k.context, field...)
@@ -79,8 +83,9 @@ func New(secrets [][]byte, purpose, realm string) (*Keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
-		k.slots = append(k.slots, s)
+		slots = append(slots, s)
 	}
+	k.slots = func() []slot { return slots }
 	return k, nil
 }
 
@@ -103,7 +108,7 @@ func newSlot(secret []byte, purpose string) (s slot, err error) {
 
 // Seal makes a token of the plaintext with a nonce from random.
 func (k *Keyring) Seal(plaintext []byte, random io.Reader) (string, error) {
-	s := &k.slots[0]
+	s := &k.slots()[0]
 	token := make([]byte, headLength, overhead+len(plaintext))
 	token[0] = version
 	copy(token[1:], s.id[:])
@@ -149,8 +154,7 @@ func (k *Keyring) Open(token string) (Opened, error) {
 	id := [keyIDLength]byte(raw[1:])
 	nonce := [nonceLength]byte(raw[1+keyIDLength:])
 	additional := k.additional(raw)
-	for i := range k.slots {
-		s := &k.slots[i]
+	for i, s := range k.slots() {
 		if s.id != id {
 			continue
 		}
@@ -165,7 +169,7 @@ func (k *Keyring) Open(token string) (Opened, error) {
 // the token and on the use, and that nobody without the secret can tell. They
 // are the same on every instance and after a rotation.
 func (k *Keyring) Seed(o Opened, use string) [32]byte {
-	mac := hmac.New(sha256.New, k.slots[o.slot].derive)
+	mac := hmac.New(sha256.New, k.slots()[o.slot].derive)
 	mac.Write(k.context)
 	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(use))))
 	mac.Write([]byte(use))
