@@ -42,7 +42,7 @@ func (g *Gate) scope(ctx context.Context, r *http.Request, browser [16]byte) (ca
 // newChallenge makes a challenge for a browser, within what its network may
 // have drawn (CAP-9). Nothing of it is stored.
 func (g *Gate) newChallenge(r *http.Request, browser [16]byte) (captcha.Challenge, error) {
-	ctx := r.Context()
+	ctx := detached(r)
 	if err := g.throttle.Draw(ctx, clientAddr(r)); err != nil {
 		return captcha.Challenge{}, err
 	}
@@ -106,7 +106,7 @@ func (g *Gate) servePicture(w http.ResponseWriter, r *http.Request, v *visitor, 
 		g.failJSON(w, v, gone)
 		return
 	}
-	epoch, err := g.store.Epoch(r.Context())
+	epoch, err := g.store.Epoch(detached(r))
 	if err != nil {
 		g.failJSON(w, v, refusal{code: g.fault(err)})
 		return

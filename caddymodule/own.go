@@ -71,7 +71,7 @@ type sessionJSON struct {
 
 // serveSession tells a script who is signed in.
 func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, v *visitor) {
-	record, found, err := g.signedIn(r.Context(), v)
+	record, found, err := g.signedIn(detached(r), v)
 	switch {
 	case err != nil:
 		g.failJSON(w, v, refusal{code: g.fault(err)})

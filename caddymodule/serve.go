@@ -50,7 +50,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 		g.serveOwn(w, r, &v, path)
 		return false
 	}
-	record, found, err := g.signedIn(r.Context(), &v)
+	record, found, err := g.signedIn(detached(r), &v)
 	if found {
 		g.identify(r, record)
 		return true

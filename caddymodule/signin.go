@@ -21,7 +21,7 @@ import (
 func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		_, found, err := g.signedIn(r.Context(), v)
+		_, found, err := g.signedIn(detached(r), v)
 		wish := original(r).Query().Get("rd")
 		switch {
 		case err != nil:
@@ -189,7 +189,7 @@ func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wa
 // counted before anything is looked at, and given back where nothing was judged
 // or the fault is ours (THR-8).
 func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
-	ctx := r.Context()
+	ctx := detached(r)
 	browsers := g.knownBrowsers(v)
 	switch {
 	case len(browsers) == 0:
@@ -211,22 +211,21 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if err != nil {
 		return g.faulty(err)
 	}
-	settling := context.WithoutCancel(ctx) // a client that hangs up must not change the count
-	defer attempt.Release(settling)        // does nothing once the attempt is settled
+	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
 	browser, wrong, err := g.checkCaptcha(r, f, browsers)
 	if err != nil {
 		return g.faulty(err)
 	}
 	if wrong != "" {
-		attempt.CaptchaFailed(settling)
+		attempt.CaptchaFailed(ctx)
 		return verdict{code: wrong}
 	}
 	level, fingerprint := session.Human, [16]byte{}
 	if !g.HumanOnly {
 		var ok bool
 		level = session.Password
-		if fingerprint, ok, err = g.checkPassword(ctx, f); err != nil {
+		if fingerprint, ok, err = g.checkPassword(r.Context(), f); err != nil {
 			return g.faulty(err)
 		}
 		if !ok {
@@ -238,14 +237,14 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if err != nil {
 		return g.faulty(err)
 	}
-	attempt.Succeeded(settling)
+	attempt.Succeeded(ctx)
 	return verdict{browser: browser, token: token, record: record}
 }
 
 // checkCaptcha spends the challenge and compares the answer, in this order and
 // once (CAP-1). The challenge must have been made for one of the browser's ids.
 func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte) (browser [16]byte, wrong code, err error) {
-	ctx := r.Context()
+	ctx := detached(r)
 	spend := func(id [24]byte, until time.Time) (bool, error) {
 		return g.store.Take(ctx, state.KeyOf(g.Realm, "spent", id[:]), until)
 	}

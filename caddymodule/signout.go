@@ -13,7 +13,7 @@ import (
 func (g *Gate) serveSignOut(w http.ResponseWriter, r *http.Request, v *visitor) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		record, _, err := g.signedIn(r.Context(), v)
+		record, _, err := g.signedIn(detached(r), v)
 		if err != nil {
 			g.fail(w, r, v, refusal{code: g.fault(err)})
 			return
@@ -33,10 +33,11 @@ func (g *Gate) signOut(w http.ResponseWriter, r *http.Request, v *visitor) {
 		g.fail(w, r, v, refusal{code: codeCrossOrigin})
 		return
 	}
+	ctx := detached(r)
 	for _, token := range v.presented.Sessions() {
-		record, found, err := g.sessions.Find(r.Context(), token)
+		record, found, err := g.sessions.Find(ctx, token)
 		if err == nil && found {
-			err = g.sessions.End(r.Context(), token)
+			err = g.sessions.End(ctx, token)
 		}
 		if err != nil {
 			g.fail(w, r, v, refusal{code: g.fault(err)})

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"net/http"
@@ -79,6 +80,11 @@ func (g *Gate) network(r *http.Request) string {
 	}
 	return network.String()
 }
+
+// detached is the context for what a request makes the gate remember. It does
+// not end with the request: a client that hangs up is no fault of the store, and
+// must not leave a step half done.
+func detached(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
 
 // original is the URL that the browser asked for, before rewrites.
 func original(r *http.Request) *url.URL {
