@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -30,6 +31,7 @@ func set(name, value string) func(*testing.T, *visitor, url.Values) {
 }
 
 func TestEveryRefusalHasItsCodeInFormAndJSON(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.writeFile("users.htpasswd", testUser+":"+testHash+"\ndisabled:!\n")
 	s.start(s.caddyfile("captcha_gate {\n" + s.basics() + "throttle {\nclient 1000 10m\nuser 1000 10m\nissue 1000 1m\n}\n}\nreverse_proxy " + s.upstream.address))
@@ -141,41 +143,85 @@ func foreignToken(t *testing.T, secret, realm, purpose string) string {
 	return c.Token
 }
 
-func TestShapesThatAreRefused(t *testing.T) {
-	s := startSite(t, "")
+func TestCRD10_ShapesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, patient)
 	form, json := "application/x-www-form-urlencoded", "application/json"
 	for name, c := range map[string]struct {
 		kind, body, code string
 		status           int
 	}{
-		"field twice":      {form, "username=a&username=b", "malformed", 400},
-		"bad escape":       {form, "username=%zz&password=ok", "malformed", 400},
-		"not utf-8":        {form, "username=%ff", "malformed", 400},
-		"json twice":       {json, `{"username":"a","username":"b"}`, "malformed", 400},
-		"json and more":    {json, `{"username":"a"}{}`, "malformed", 400},
-		"json nested":      {json, `{"username":{}}`, "malformed", 400},
-		"json null":        {json, `null`, "malformed", 400},
-		"json number":      {json, `{"username":1}`, "malformed", 400},
-		"INP-2 multipart":  {"multipart/form-data; boundary=x", "--x--", "unsupported_media_type", 415},
-		"CSR-4 plain text": {"text/plain", `{}`, "unsupported_media_type", 415},
-		"no type":          {"", "a=b", "unsupported_media_type", 415},
-		"too large":        {json, `{"x":"` + strings.Repeat("x", 17<<10) + `"}`, "too_large", 413},
+		"field twice":        {form, "username=a&username=b", "malformed", 400},
+		"same twice":         {form, "captcha_token=a&captcha_token=a", "malformed", 400},
+		"bad escape":         {form, "username=%zz&password=ok", "malformed", 400},
+		"cut escape":         {form, "username=a&password=%4", "malformed", 400},
+		"semicolon":          {form, "username=a;password=b", "malformed", 400},
+		"not utf-8":          {form, "username=%ff", "malformed", 400},
+		"surrogate":          {form, "password=%ed%a0%80", "malformed", 400},
+		"overlong":           {form, "username=%c0%80", "malformed", 400},
+		"control":            {form, "username=a%0d%0aX:%20y", "malformed", 400},
+		"form with charset":  {form + "; charset=iso-8859-1", "username=a", "unsupported_media_type", 415},
+		"json twice":         {json, `{"username":"a","username":"b"}`, "malformed", 400},
+		"json twice escaped": {json, `{"username":"a","user\u006eame":"b"}`, "malformed", 400},
+		"json and more":      {json, `{"username":"a"}{}`, "malformed", 400},
+		"json and text":      {json, `{"username":"a"} x`, "malformed", 400},
+		"json cut":           {json, `{"username":"a"`, "malformed", 400},
+		"json nested":        {json, `{"username":{}}`, "malformed", 400},
+		"json list":          {json, `{"username":["a"]}`, "malformed", 400},
+		"json of a list":     {json, `["username"]`, "malformed", 400},
+		"json of a text":     {json, `"username"`, "malformed", 400},
+		"json null":          {json, `null`, "malformed", 400},
+		"json null value":    {json, `{"username":null}`, "malformed", 400},
+		"json number":        {json, `{"username":1}`, "malformed", 400},
+		"json empty":         {json, ``, "malformed", 400},
+		"json not utf-8":     {json, "{\"username\":\"\xff\"}", "malformed", 400},
+		"json surrogate":     {json, `{"password":"\ud800"}`, "malformed", 400},
+		"json control":       {json, `{"username":"a\u0000"}`, "malformed", 400},
+		"json name's case":   {json, `{"Captcha_Token":"x","CAPTCHA_ANSWER":"x"}`, "cookies_required", 403},
+		"INP-2 multipart":    {"multipart/form-data; boundary=x", "--x--", "unsupported_media_type", 415},
+		"CSR-4 plain text":   {"text/plain", `{}`, "unsupported_media_type", 415},
+		"json in disguise":   {"text/json", `{}`, "unsupported_media_type", 415},
+		"no type":            {"", "a=b", "unsupported_media_type", 415},
+		"two types":          {form + ", " + json, "a=b", "unsupported_media_type", 415},
+		"too large":          {json, `{"x":"` + strings.Repeat("x", 17<<10) + `"}`, "too_large", 413},
+		"too large a form":   {form, strings.Repeat("x", 16<<10+1), "too_large", 413},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := newVisitor(t, s)
 			header := []string{"Accept", "application/json"}
 			if c.kind != "" {
 				header = append(header, "Content-Type", c.kind)
 			}
-			a := v.do("POST", "/login", c.body, header...)
+			a := newVisitor(t, s).do("POST", "/login", c.body, header...)
 			if r := decode(t, a); a.StatusCode != c.status || r.Code != c.code {
 				t.Errorf("got %d %s, want %d %s", a.StatusCode, r.Code, c.status, c.code)
 			}
+			if c.kind == json {
+				return
+			}
+			header[1] = navigation
+			if a := newVisitor(t, s).do("POST", "/login", c.body, header...); a.StatusCode != c.status || token(t, a.body) == "" {
+				t.Errorf("a browser got %d, want %d\n%s", a.StatusCode, c.status, a.body)
+			}
+			// No length in front: the limit holds while reading.
+			r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/login", io.MultiReader(strings.NewReader(c.body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Accept", "application/json")
+			r.Header.Set("Content-Type", c.kind)
+			if a := newVisitor(t, s).send(r); a.StatusCode != c.status {
+				t.Errorf("chunked: got %d, want %d", a.StatusCode, c.status)
+			}
 		})
+	}
+	compressed := newVisitor(t, s).do("POST", "/login", "x", "Content-Type", form, "Content-Encoding", "gzip", "Accept", json)
+	if r := decode(t, compressed); r.Code != "unsupported_media_type" {
+		t.Errorf("compressed: %s", compressed.body)
 	}
 }
 
 func TestCookiesThatDoNotComeBackAreSaid(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	form := fields(t, v.page("/login").body)
@@ -191,22 +237,36 @@ func TestCookiesThatDoNotComeBackAreSaid(t *testing.T) {
 }
 
 func TestINP5_WrongMethodsAreRefusedWithAllow(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	for path, allow := range map[string]string{
 		"/login": "GET, HEAD, POST", "/logout": "GET, HEAD, POST", "/captcha-gate/session": "GET, HEAD",
 		"/captcha-gate/challenge": "GET, HEAD", "/captcha-gate/challenge/x.png": "GET, HEAD", "/captcha-gate/assets/x": "GET, HEAD",
 	} {
-		for _, method := range []string{"PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"} {
-			a := v.do(method, path, "")
-			if a.StatusCode != http.StatusMethodNotAllowed || a.Header.Get("Allow") != allow {
-				t.Errorf("%s %s: %d, Allow %q", method, path, a.StatusCode, a.Header.Get("Allow"))
+		methods := []string{"PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "FOO", "get"}
+		if !strings.Contains(allow, "POST") {
+			methods = append(methods, "POST")
+		}
+		for _, method := range methods {
+			for _, accept := range []string{"application/json", navigation} {
+				a := v.do(method, path, "", "Accept", accept)
+				if a.StatusCode != http.StatusMethodNotAllowed || a.Header.Get("Allow") != allow {
+					t.Errorf("%s %s: %d, Allow %q", method, path, a.StatusCode, a.Header.Get("Allow"))
+				}
+				if accept == "application/json" && decode(t, a).Code != "method_not_allowed" {
+					t.Errorf("%s %s: %s", method, path, a.body)
+				}
 			}
 		}
+	}
+	if n := len(s.upstream.requests()); n != 0 {
+		t.Errorf("the app was reached %d times", n)
 	}
 }
 
 func TestPTH5_EverythingBelowTheBasePathIsTheGates(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -223,6 +283,7 @@ func TestPTH5_EverythingBelowTheBasePathIsTheGates(t *testing.T) {
 }
 
 func TestAnExpiredChallengeIsRefused(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "captcha {\nlifetime 1s\n}")
 	v := newVisitor(t, s)
 	page := v.page("/login")
@@ -238,6 +299,7 @@ func TestAnExpiredChallengeIsRefused(t *testing.T) {
 }
 
 func TestCAP1_OneSolvedChallengeIsJudgedOnce(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "throttle {\nclient 1000 10m\nuser 1000 10m\nissue 1000 1m\n}")
 	v := newVisitor(t, s)
 	form := fields(t, v.page("/login").body)
@@ -262,6 +324,7 @@ func TestCAP1_OneSolvedChallengeIsJudgedOnce(t *testing.T) {
 }
 
 func TestCRD9_NobodyCanTellWhyCredentialsAreWrong(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.writeFile("users.htpasswd", testUser+":"+testHash+"\nbroken:$2y$99$nonsense\n")
 	s.start(s.caddyfile("captcha_gate {\n" + s.basics() + "\n}\nreverse_proxy " + s.upstream.address))
@@ -281,6 +344,7 @@ func TestCRD9_NobodyCanTellWhyCredentialsAreWrong(t *testing.T) {
 }
 
 func TestLimitsAreHeldAndSaid(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		throttle string
 		fail     func(*testing.T, *visitor) answer
@@ -314,6 +378,7 @@ func TestLimitsAreHeldAndSaid(t *testing.T) {
 }
 
 func TestBusyWhenNoHashSlotGetsFree(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	// A hash of the highest cost that is accepted keeps the one slot for long.
 	s.writeFile("users.htpasswd", testUser+":$2y$14$"+strings.Repeat("a", 53)+"\n")
@@ -339,6 +404,7 @@ func TestBusyWhenNoHashSlotGetsFree(t *testing.T) {
 }
 
 func TestFaultsOfOursAre503AndCostNothing(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	in := newVisitor(t, s)
 	in.signIn()

@@ -12,6 +12,7 @@ func (s *site) logged(message string) bool {
 }
 
 func TestAWrongCaddyfileIsRefusedWithWhereAndWhy(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	broken := filepath.Join(s.dir, "templates")
 	if err := os.Mkdir(broken, 0o700); err != nil {
@@ -87,6 +88,7 @@ func lastLine(out string) string {
 }
 
 func TestNoSecretReachesTheLog(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	page := v.page("/login")

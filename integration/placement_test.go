@@ -10,6 +10,7 @@ import (
 )
 
 func TestTheMatcherSelectsWhatIsProtected(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(s.caddyfile("captcha_gate /private/* {\n" + s.basics() + "\n}\nreverse_proxy " + s.upstream.address))
 	v := newVisitor(t, s)
@@ -34,6 +35,7 @@ func TestTheMatcherSelectsWhatIsProtected(t *testing.T) {
 // Everything outside of /public/ is protected. None of these may get through
 // without a session, however some upstream would read them (facts 3 and 4).
 func TestPTH1_OddSpellingsAreProtected(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(s.caddyfile("@inside not path /public/*\ncaptcha_gate @inside {\n" + s.basics() + "\n}\nreverse_proxy " + s.upstream.address))
 	for _, target := range []string{
@@ -72,6 +74,7 @@ type gated struct {
 }
 
 func TestTheGateWorksWhereverItIsPut(t *testing.T) {
+	t.Parallel()
 	gate := func(s *site, more string) string { return "captcha_gate {\n" + s.basics() + more + "\n}\n" }
 	proxy := func(s *site) string { return "reverse_proxy " + s.upstream.address + "\n" }
 	for name, c := range map[string]gated{
@@ -135,6 +138,7 @@ func links(page string) (all []string) {
 }
 
 func TestSES7_ACookieOfOneRealmIsNothingInAnother(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	gate := func(realm string) string {
 		return "captcha_gate {\n" + s.basics() + "realm " + realm + "\n}\nreverse_proxy " + s.upstream.address
@@ -160,6 +164,7 @@ func TestSES7_ACookieOfOneRealmIsNothingInAnother(t *testing.T) {
 }
 
 func TestHumanOnlyAsksForTheCaptchaAlone(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(s.caddyfile("captcha_gate {\nhuman_only\nsecret " + testSecret + "\n}\nreverse_proxy " + s.upstream.address))
 	v := newVisitor(t, s)
@@ -184,5 +189,99 @@ func TestHumanOnlyAsksForTheCaptchaAlone(t *testing.T) {
 	}
 	if got, has := app.Header["Remote-User"]; has {
 		t.Errorf("Remote-User is %q", got)
+	}
+}
+
+// The other way round: only /private/* is protected, and no spelling of it is
+// mistaken for a path beside it.
+func TestPTH1_OddSpellingsOfAProtectedPathAreProtected(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start(s.caddyfile("captcha_gate /private/* {\n" + s.basics() + "\n}\nreverse_proxy " + s.upstream.address))
+	for _, target := range []string{
+		"/private/x", "/private/", "/PRIVATE/x", "/Private/x", "/%70rivate/x", "/p%72ivat%65/x", "/private/%78", "/private/x?y=/public", "/private/x#/public",
+		"/public/../private/x", "/public/./../private/x", "/public/%2e%2e/private/x", "/public/.%2E/private/x", "/public/..;/private/x",
+		"/public/..;a=b/private/x", "/public/%5c..%5cprivate/x", `/public\..\private\x`, "/public/..%5cprivate/x", "/public/..%2fprivate/x",
+		"/public/%252e%252e/private/x", "/public/%25252e%25252e/private/x", "/public/..%252fprivate/x", "/public/%u002e%u002e/private/x",
+		"/public/%c0%ae%c0%ae/private/x", "/public/%ef%bc%8e%ef%bc%8e/private/x", "/public%ef%bc%8f..%ef%bc%8fprivate/x",
+		"//private/x", "///private/x", "/./private/x", "/.//private/x", "/x/..//private/x", "/private//x", "/private/./x", "/private/../private/x",
+		"/private;a/x", "/private;/x", "/;/private/x", "/private%3b/x", "/private%2fx", "/private%2Fx", "/private%5cx", "/%2fprivate/x", "/%5cprivate/x",
+		"/private%00/x", "/private%09/x", "/private%20/x", "/%20/private/x", "/private%0a/x", "/private%0d/x", "/private%7f/x", "/private%3f/x", "/private%23/x",
+		"/%2570rivate/x", "/%25%37%30rivate/x", "/private/%2e", "/%2e/private/x", "/...//private/x", "/public/%ff/../private/x",
+		"http://127.0.0.1/private/x", "http://127.0.0.1//private/x",
+	} {
+		before := len(s.upstream.requests())
+		status := raw(t, s, "GET "+target+" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+		if len(s.upstream.requests()) != before || status < 400 || status >= 500 {
+			t.Errorf("%s: %d, the app was reached: %v", target, status, len(s.upstream.requests()) != before)
+		}
+	}
+	for _, method := range []string{"HEAD", "OPTIONS", "POST", "PUT", "PROPFIND", "FOO", "get"} {
+		before := len(s.upstream.requests())
+		if raw(t, s, method+" /private/x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n") != http.StatusUnauthorized || len(s.upstream.requests()) != before {
+			t.Errorf("PTH-6: %s is free", method)
+		}
+	}
+}
+
+func TestTheGateComesBeforeOtherAuthenticationWithoutOrder(t *testing.T) {
+	t.Parallel()
+	t.Run("forward_auth", func(t *testing.T) {
+		s, checker := newSite(t), newUpstream(t)
+		s.start(s.caddyfile("reverse_proxy " + s.upstream.address + "\nforward_auth " + checker.address + " {\nuri /check\n}\ncaptcha_gate {\n" + s.basics() + "\n}"))
+		v := newVisitor(t, s)
+		if a := v.page("/app"); a.StatusCode != http.StatusUnauthorized || len(checker.requests()) != 0 {
+			t.Errorf("without a session: %d, the other one was asked %d times", a.StatusCode, len(checker.requests()))
+		}
+		v.signIn()
+		if !v.isSignedIn() {
+			t.Fatal("not signed in")
+		}
+		asked := checker.requests()
+		if len(asked) != 1 || asked[0].URI != "/check" || asked[0].Header.Get("Remote-User") != testUser {
+			t.Errorf("the other one was asked %v", asked)
+		}
+		if cookies := fmt.Sprint(asked[0].Header["Cookie"]); strings.Contains(cookies, "captcha_gate") {
+			t.Errorf("SES-12: the other one saw %s", cookies)
+		}
+	})
+	t.Run("basic_auth", func(t *testing.T) {
+		s := newSite(t)
+		s.start(s.caddyfile("reverse_proxy " + s.upstream.address + "\nbasic_auth {\nbob " + testHash + "\n}\ncaptcha_gate {\n" + s.basics() + "\n}"))
+		v := newVisitor(t, s)
+		if a := v.page("/app"); a.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Cookie ") || token(t, a.body) == "" {
+			t.Errorf("without a session: %d %v", a.StatusCode, a.Header)
+		}
+		v.signIn()
+		if a := v.do("GET", "/app", ""); a.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Basic ") {
+			t.Errorf("with a session: %d %v", a.StatusCode, a.Header)
+		}
+		if n := len(s.upstream.requests()); n != 0 {
+			t.Errorf("the app was reached %d times", n)
+		}
+	})
+}
+
+// SES-7, from end to end: neither a session nor a solved challenge of one realm
+// is worth anything in the other, with one secret and one state file for both.
+func TestSES7_AChallengeOfOneRealmIsNothingInAnother(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	gate := func(realm string) string {
+		return "captcha_gate {\n" + s.basics() + "realm " + realm + "\n}\nreverse_proxy " + s.upstream.address
+	}
+	second := freePort(t)
+	s.start(s.caddyfile(gate("one")) + fmt.Sprintf("http://127.0.0.1:%d {\n%s\n}\n", second, gate("two")))
+	v := newVisitor(t, s)
+	solved := token(t, v.page("/login").body)
+	s.url = fmt.Sprintf("http://127.0.0.1:%d", second)
+	v.page("/login")
+	post := func() (answer, reply) {
+		return v.json("/login", map[string]any{
+			"username": testUser, "password": testPassword, "captcha_token": solved, "captcha_answer": solveIn(t, "one", solved),
+		})
+	}
+	if a, r := post(); a.StatusCode != http.StatusForbidden || r.Code != "captcha_expired" {
+		t.Errorf("in the other realm: %d %s", a.StatusCode, r.Code)
 	}
 }

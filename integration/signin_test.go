@@ -15,6 +15,7 @@ import (
 const navigation = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 func TestAVisitorWithoutASessionIsAsked(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 
@@ -50,6 +51,7 @@ func TestAVisitorWithoutASessionIsAsked(t *testing.T) {
 }
 
 func TestSignInAndOutByForm(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	page := v.page("/wiki?x=1")
@@ -115,6 +117,7 @@ func sessionCookie(t *testing.T, v *visitor) string {
 }
 
 func TestSignInAndOutByJSON(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.page("/login")
@@ -157,6 +160,7 @@ func TestSignInAndOutByJSON(t *testing.T) {
 }
 
 func TestSES8_CookieAttributes(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	for name, c := range map[string]struct {
 		remember string
@@ -185,6 +189,7 @@ func TestSES8_CookieAttributes(t *testing.T) {
 }
 
 func TestOnlyNavigationsGetTheBrowserCookie(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	for name, c := range map[string]struct {
 		path   string
@@ -208,6 +213,7 @@ func TestOnlyNavigationsGetTheBrowserCookie(t *testing.T) {
 }
 
 func TestHDR1_IdentityComesFromTheGateOnly(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(s.caddyfile("captcha_gate /private/* {\n" + s.basics() + "\n}\nreverse_proxy " + s.upstream.address))
 	v := newVisitor(t, s)
@@ -270,6 +276,7 @@ func raw(t *testing.T, s *site, request string) int {
 }
 
 func TestTheNameIsEncodedForTheApp(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.writeFile("users.htpasswd", "jürgen, \"jo\":"+testHash+"\n")
 	s.start(s.caddyfile("captcha_gate {\n" + s.basics() + "\n}\nreverse_proxy " + s.upstream.address))
@@ -287,6 +294,7 @@ func TestTheNameIsEncodedForTheApp(t *testing.T) {
 }
 
 func TestRED1_NoReturnTargetLeavesTheHost(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "landing /home")
 	for _, wish := range []string{
 		"//evil.example", `/\evil.example`, "https://evil.example/", "/%5cevil.example", "/..//evil.example", "/\t/evil.example",
@@ -305,6 +313,7 @@ func TestRED1_NoReturnTargetLeavesTheHost(t *testing.T) {
 }
 
 func TestHDR6_OnlyATrustedProxyChangesTheClient(t *testing.T) {
+	t.Parallel()
 	spoof := func(i int) string { return fmt.Sprintf("198.51.100.%d", i) }
 	for name, c := range map[string]struct {
 		trusted string
@@ -332,6 +341,7 @@ func TestHDR6_OnlyATrustedProxyChangesTheClient(t *testing.T) {
 }
 
 func TestSES8_AForwardedProtocolIsBelievedOfATrustedProxyOnly(t *testing.T) {
+	t.Parallel()
 	for name, trusted := range map[string]bool{"stranger": false, "trusted proxy": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)

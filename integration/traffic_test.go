@@ -24,6 +24,7 @@ func (s *site) handle(f http.HandlerFunc) {
 }
 
 func TestWebSocketGoesThrough(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -69,6 +70,7 @@ func TestWebSocketGoesThrough(t *testing.T) {
 }
 
 func TestServerSentEventsArriveOneByOne(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -112,6 +114,7 @@ func upload() (body io.Reader, size int64, sum string) {
 }
 
 func TestAnUploadOf100MBGoesThroughUnchanged(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -138,6 +141,7 @@ func TestAnUploadOf100MBGoesThroughUnchanged(t *testing.T) {
 }
 
 func TestINP6_AnUploadWithoutASessionIsRefusedUnread(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 	if err != nil {
@@ -158,6 +162,7 @@ func TestINP6_AnUploadWithoutASessionIsRefusedUnread(t *testing.T) {
 }
 
 func TestHTTP2AndHTTPS(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(fmt.Sprintf("{\n\tadmin %s\n\tdefault_bind 127.0.0.1\n\tlocal_certs\n\tskip_install_trust\n\thttp_port %d\n}\nhttps://localhost:%d {\n\tcaptcha_gate {\n%s\n\t}\n\treverse_proxy %s\n}\n",
 		s.admin, freePort(t), s.port, s.basics(), s.upstream.address))
@@ -219,6 +224,7 @@ func TestHTTP2AndHTTPS(t *testing.T) {
 }
 
 func TestHDR1_TrailersCarryNoIdentity(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -244,6 +250,7 @@ func TestHDR1_TrailersCarryNoIdentity(t *testing.T) {
 }
 
 func TestSES10_ABadCookieDoesNotShadowTheGoodOne(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -257,6 +264,7 @@ func TestSES10_ABadCookieDoesNotShadowTheGoodOne(t *testing.T) {
 }
 
 func TestINP3_OddRequestsAreNoFaultOfOurs(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start(strings.Replace(s.caddyfile("captcha_gate {\n"+s.basics()+"\n}\nreverse_proxy "+s.upstream.address), "http://127.0.0.1:", "http://:", 1))
 	for name, request := range map[string]string{

@@ -9,6 +9,7 @@ import (
 )
 
 func TestUSR6_EditsOfTheUsersFileAreNoticed(t *testing.T) {
+	t.Parallel()
 	write := func(t *testing.T, path, content string) {
 		t.Helper()
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -79,6 +80,7 @@ func TestUSR6_EditsOfTheUsersFileAreNoticed(t *testing.T) {
 }
 
 func TestABadEditKeepsTheLastGoodTable(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()

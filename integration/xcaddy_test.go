@@ -16,6 +16,7 @@ import (
 // the test answers this one question as a proxy that knows no such module does, and sends
 // everything else on.
 func TestXcaddyBuildsTheCheckout(t *testing.T) {
+	t.Parallel()
 	checkout, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
