@@ -13,8 +13,8 @@ import (
 // The command of xcaddy.md, in a checkout. Go asks the module proxy whether
 // there is a module of the handler's own path before it tries the one above it;
 // proxies differ in how they say no to a module that was never published, so
-// the test answers this one question as a proxy that knows no such module does, and sends
-// everything else on.
+// the test answers this one question as a proxy that knows no such module does,
+// and sends everything else on.
 func TestXcaddyBuildsTheCheckout(t *testing.T) {
 	t.Parallel()
 	checkout, err := filepath.Abs("..")
@@ -25,7 +25,7 @@ func TestXcaddyBuildsTheCheckout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upstream, _, _ := strings.Cut(strings.TrimSpace(string(out)), ",")
+	upstream := strings.FieldsFunc(strings.TrimSpace(string(out)), func(c rune) bool { return c == ',' || c == '|' })[0]
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/github.com/captcha-gate/") {
 			http.Error(w, "not found", http.StatusNotFound)
