@@ -125,7 +125,7 @@ func TestCAP12_NoOtherWayToTryAPassword(t *testing.T) {
 func TestCAP10_AWrongCaptchaNeedsNoHashAndCRD8_NorDoesASession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.writeFile("users.htpasswd", testUser+":"+testHash+"\nslow:$2y$14$"+strings.Repeat("a", 53)+"\n")
+	s.writeFile("users.htpasswd", testUser+":"+testHash+"\nslow:$2y$12$"+strings.Repeat("a", 53)+"\n")
 	s.start(s.standard("throttle {\nhashing 1\nclient 1000 10m\nuser 1000 10m\nissue 1000 1m\n}"))
 	in := newVisitor(t, s)
 	in.client.Timeout = 2 * time.Minute

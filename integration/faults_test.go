@@ -84,6 +84,32 @@ func TestStateUnavailableIsSaidAndCostsNothing(t *testing.T) {
 	}
 }
 
+// A store that no configuration uses any more is closed, so that another
+// process can have its file.
+func TestAReloadLetsGoOfTheStateItNoLongerUses(t *testing.T) {
+	t.Parallel()
+	first := newSite(t)
+	state := "state local " + filepath.Join(first.dir, "shared.db")
+	first.start(first.standard(state))
+	v := newVisitor(t, first)
+	v.signIn()
+	for range 2 { // however often it was shared
+		if status, body := first.load(first.standard(state + "\nlanding /other")); status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	if status, body := first.load(first.standard("state memory")); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	if v.isSignedIn() {
+		t.Error("the session is in the new store too")
+	}
+	second := newSite(t)
+	second.start(second.standard(state))
+	v.site = second
+	eventually(t, "the other process has the file", 10*time.Second, v.isSignedIn)
+}
+
 // INP-6: a client that never ends its form does not hold the connection.
 func TestINP6_ASlowFormIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
