@@ -61,6 +61,9 @@ type slot struct {
 	id     [keyIDLength]byte
 	aead   cipher.AEAD
 	derive []byte
+	// additional is authenticated beside the content: how a token begins, and
+	// the context.
+	additional []byte
 }
 
 // New derives the subkeys. Each secret needs at least MinSecret bytes; at least
@@ -83,6 +86,7 @@ func New(secrets [][]byte, purpose, realm string) (*Keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
+		s.additional = append(append([]byte{version}, s.id[:]...), k.context...)
 		slots = append(slots, s)
 	}
 	k.slots = func() []slot { return slots }
@@ -116,14 +120,8 @@ func (k *Keyring) Seal(plaintext []byte, random io.Reader) (string, error) {
 	if _, err := io.ReadFull(random, nonce); err != nil {
 		return "", fmt.Errorf("drawing a nonce: %w", err)
 	}
-	token = s.aead.Seal(token, nonce, plaintext, k.additional(token))
+	token = s.aead.Seal(token, nonce, plaintext, s.additional)
 	return base64.RawURLEncoding.EncodeToString(token), nil
-}
-
-// additional is what is authenticated beside the content.
-func (k *Keyring) additional(token []byte) []byte {
-	const head = 1 + keyIDLength
-	return append(append(make([]byte, 0, head+len(k.context)), token[:head]...), k.context...)
 }
 
 // Opened is the content of a token.
@@ -153,12 +151,11 @@ func (k *Keyring) Open(token string) (Opened, error) {
 	}
 	id := [keyIDLength]byte(raw[1:])
 	nonce := [nonceLength]byte(raw[1+keyIDLength:])
-	additional := k.additional(raw)
 	for i, s := range k.slots() {
 		if s.id != id {
 			continue
 		}
-		if plaintext, err := s.aead.Open(nil, nonce[:], raw[headLength:], additional); err == nil {
+		if plaintext, err := s.aead.Open(nil, nonce[:], raw[headLength:], s.additional); err == nil {
 			return Opened{Plaintext: plaintext, Nonce: nonce, slot: i}, nil
 		}
 	}
