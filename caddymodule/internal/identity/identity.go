@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -156,16 +157,26 @@ func (h *Headers) strip(header http.Header) {
 // trailerGuard removes identity headers from the trailers when they arrive,
 // which is after the last byte of the body. The client need not have announced
 // them: HTTP/1 adds whatever comes, and reverse_proxy passes it on (HDR-1).
+//
+// A transport may close a body while it is read; the lock keeps the two from
+// changing the trailers at once.
 type trailerGuard struct {
 	io.ReadCloser
 	headers *Headers
 	request *http.Request
+	mu      sync.Mutex
+}
+
+func (g *trailerGuard) strip() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.headers.strip(g.request.Trailer)
 }
 
 func (g *trailerGuard) Read(p []byte) (int, error) {
 	n, err := g.ReadCloser.Read(p)
 	if err != nil {
-		g.headers.strip(g.request.Trailer)
+		g.strip()
 	}
 	return n, err
 }
@@ -173,7 +184,7 @@ func (g *trailerGuard) Read(p []byte) (int, error) {
 // Close may read the rest of the body, and with it the trailers.
 func (g *trailerGuard) Close() error {
 	err := g.ReadCloser.Close()
-	g.headers.strip(g.request.Trailer)
+	g.strip()
 	return err
 }
 
