@@ -81,10 +81,11 @@ func newAlphabet(characters string, length int) (alphabet, error) {
 func (a alphabet) draw(length int, random io.Reader) (string, error) {
 	size := len(a.characters)
 	limit := 256 - 256%size
-	answer := make([]byte, 0, length)
-	var buffer [32]byte
+	var room [maxLength]byte
+	answer := room[:0]
+	buffer := make([]byte, 32)
 	for range 64 {
-		if _, err := io.ReadFull(random, buffer[:]); err != nil {
+		if _, err := io.ReadFull(random, buffer); err != nil {
 			return "", err
 		}
 		for _, b := range buffer {
@@ -101,8 +102,8 @@ func (a alphabet) draw(length int, random io.Reader) (string, error) {
 }
 
 // equal compares a typed answer with the right one. Case, spaces, full-width
-// forms and look-alikes of absent characters make no difference. What is empty
-// or too long is never right (CAP-2).
+// forms, digits of other scripts and look-alikes of absent characters make no
+// difference. What is empty or too long is never right (CAP-2).
 //
 // The right answer may be of another alphabet, from before a change of the
 // configuration; then what was typed counts as it stands.
@@ -118,7 +119,7 @@ func (a alphabet) equal(right, typed string) bool {
 		if '！' <= c && c <= '～' { // full-width forms, as East Asian keyboards type them
 			c -= '！' - '!'
 		}
-		c = unicode.ToUpper(c)
+		c = unicode.ToUpper(plainDigit(c))
 		if !strings.ContainsRune(possible, c) {
 			c = unlike
 		}
@@ -130,4 +131,25 @@ func (a alphabet) equal(right, typed string) bool {
 	}
 	wanted := []byte(right)
 	return subtle.ConstantTimeCompare(wanted, literal)|subtle.ConstantTimeCompare(wanted, meant) == 1
+}
+
+// plainDigit is the ASCII digit of the same value as a decimal digit of another
+// script, as Arabic or Indian keyboards type them; other characters stay.
+func plainDigit(c rune) rune {
+	if c <= unicode.MaxASCII || !unicode.IsDigit(c) {
+		return c
+	}
+	// Unicode has the ten digits of every script in a row (section 4.6), and its
+	// tables join rows only whole.
+	for _, r := range unicode.Nd.R16 {
+		if first := rune(r.Lo); first <= c && c <= rune(r.Hi) {
+			return '0' + (c-first)%10
+		}
+	}
+	for _, r := range unicode.Nd.R32 {
+		if first := rune(r.Lo); first <= c && c <= rune(r.Hi) {
+			return '0' + (c-first)%10
+		}
+	}
+	return c
 }

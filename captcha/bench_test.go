@@ -2,15 +2,20 @@ package captcha_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
-func newBenchMaker(b *testing.B) *captcha.Maker {
+func newBenchMaker(b *testing.B, change ...func(*captcha.Options)) *captcha.Maker {
 	b.Helper()
-	m, err := captcha.New(captcha.Options{Secrets: [][]byte{bytes.Repeat([]byte("s"), 32)}, Realm: "bench"})
+	o := captcha.Options{Secrets: [][]byte{bytes.Repeat([]byte("s"), 32)}, Realm: "bench"}
+	for _, c := range change {
+		c(&o)
+	}
+	m, err := captcha.New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -20,9 +25,9 @@ func newBenchMaker(b *testing.B) *captcha.Maker {
 
 var benchScope = captcha.Scope{Purpose: "login", Binding: captcha.Binding{Network: "192.0.2.0/24"}}
 
-func benchClaims(b *testing.B, m *captcha.Maker) captcha.Claims {
+func benchClaims(b *testing.B, m *captcha.Maker, spec captcha.Spec) captcha.Claims {
 	b.Helper()
-	challenge, err := m.Issue(captcha.Image, benchScope)
+	challenge, err := m.Issue(spec, benchScope)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -37,7 +42,7 @@ func BenchmarkIssue(b *testing.B) {
 	m := newBenchMaker(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := m.Issue(captcha.Image, benchScope); err != nil {
+		if _, err := m.Issue(captcha.Spec{Kind: captcha.Image}, benchScope); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -45,7 +50,7 @@ func BenchmarkIssue(b *testing.B) {
 
 func BenchmarkUnpack(b *testing.B) {
 	m := newBenchMaker(b)
-	challenge, err := m.Issue(captcha.Image, benchScope)
+	challenge, err := m.Issue(captcha.Spec{Kind: captcha.Image}, benchScope)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -57,9 +62,29 @@ func BenchmarkUnpack(b *testing.B) {
 	}
 }
 
+// BenchmarkCheckWork checks the solution of a puzzle too.
+func BenchmarkCheckWork(b *testing.B) {
+	m := newBenchMaker(b)
+	challenge, err := m.Issue(captcha.Spec{Kind: captcha.Work, Work: 100 * time.Millisecond}, benchScope)
+	if err != nil {
+		b.Fatal(err)
+	}
+	solution, err := challenge.Puzzle.Solve()
+	if err != nil {
+		b.Fatal(err)
+	}
+	spend := func([24]byte, time.Time) (bool, error) { return true, nil }
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.Check(captcha.Response{Token: challenge.Token, Work: solution}, benchScope, spend); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkCheck(b *testing.B) {
 	m := newBenchMaker(b)
-	challenge, err := m.Issue(captcha.Image, benchScope)
+	challenge, err := m.Issue(captcha.Spec{Kind: captcha.Image}, benchScope)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -70,7 +95,7 @@ func BenchmarkCheck(b *testing.B) {
 	spend := func([24]byte, time.Time) (bool, error) { return true, nil }
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := m.Check(challenge.Token, claims.Answer, benchScope, spend); err != nil {
+		if err := m.Check(captcha.Response{Token: challenge.Token, Answer: claims.Answer}, benchScope, spend); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -79,28 +104,47 @@ func BenchmarkCheck(b *testing.B) {
 // BenchmarkRender draws each time, because the maker is closed and so has no
 // cache. It goes round 64 challenges: one alone would be cheap or dear by luck.
 func BenchmarkRender(b *testing.B) {
-	m := newBenchMaker(b)
-	m.Close()
+	for _, kind := range []captcha.Kind{captcha.Image, captcha.Audio} {
+		for level := captcha.Easy; level <= captcha.Hard; level++ {
+			for density := 1; density <= 2; density++ {
+				name := fmt.Sprintf("%v/%v/%dx", kind, level, density)
+				if kind == captcha.Audio {
+					if density == 2 {
+						continue
+					}
+					name = fmt.Sprintf("%v/%v", kind, level)
+				}
+				b.Run(name, func(b *testing.B) {
+					m := newBenchMaker(b, func(o *captcha.Options) { o.Density = density })
+					m.Close()
+					benchRender(b, m, captcha.Spec{Kind: kind, Level: level})
+				})
+			}
+		}
+	}
+}
+
+func benchRender(b *testing.B, m *captcha.Maker, spec captcha.Spec) {
 	claims := make([]captcha.Claims, 64)
 	for i := range claims {
-		claims[i] = benchClaims(b, m)
+		claims[i] = benchClaims(b, m, spec)
 	}
 	b.ReportAllocs()
 	var drawn, size int
 	for b.Loop() {
-		picture, err := m.Render(claims[drawn%len(claims)])
+		rendered, err := m.Render(claims[drawn%len(claims)])
 		if err != nil {
 			b.Fatal(err)
 		}
 		drawn++
-		size += len(picture)
+		size += len(rendered)
 	}
-	b.ReportMetric(float64(size)/float64(drawn), "png-bytes")
+	b.ReportMetric(float64(size)/float64(drawn), "bytes/file")
 }
 
 func BenchmarkRenderCached(b *testing.B) {
 	m := newBenchMaker(b)
-	claims := benchClaims(b, m)
+	claims := benchClaims(b, m, captcha.Spec{Kind: captcha.Image})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := m.Render(claims); err != nil {

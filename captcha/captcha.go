@@ -1,17 +1,25 @@
-// Package captcha makes, draws and checks picture challenges. It knows neither
+// Package captcha makes, draws, speaks and checks challenges. It knows neither
 // HTTP nor Caddy; package caddymodule is one user of it.
 //
 // A challenge is a sealed token that carries everything: what form it is for,
 // until when, for which browser, and the answer. Nothing is stored when one is
-// made, so a flood of them costs no memory (CAP-9). The picture is a pure
-// function of secret and token: every instance of one build draws the same
+// made, so a flood of them costs no memory (CAP-9). The picture or sound is a
+// pure function of secret and token: every instance of one build makes the same
 // bytes, every time, so nobody gets a second look at one answer (CAP-8).
 //
 //	maker, err := captcha.New(captcha.Options{Secrets: secrets, Realm: "shop"})
-//	challenge, err := maker.Issue(captcha.Image, scope) // into a hidden field
-//	claims, err := maker.Unpack(token)                  // when the picture is asked for
+//	challenge, err := maker.Issue(captcha.Spec{Kind: captcha.Image}, scope) // into a hidden field
+//	claims, err := maker.Unpack(token)                // when the picture is asked for
 //	png, err := maker.Render(claims)
-//	err = maker.Check(token, answer, scope, spend)      // when the form comes back
+//	err = maker.Check(captcha.Response{Token: token, Answer: answer}, scope, spend)
+//
+// A picture shows characters, a sound speaks digits; a puzzle (Work) asks
+// nothing of the visitor and some time of the device. A picture or sound can
+// carry a puzzle too.
+//
+// None of them is a wall. Programs that are trained for it read such pictures
+// and hear such sounds; what holds is that a challenge is good for one try, for
+// one browser and a short time, and that tries are limited.
 //
 // What must be remembered is that a challenge was used. Check asks for it
 // through spend, which must be one atomic operation of a store that all
@@ -20,11 +28,14 @@
 package captcha
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/captcha-gate/captcha-gate/captcha/seal"
@@ -41,22 +52,46 @@ var (
 	ErrMoved = errors.New("captcha: challenge of another browser")
 	// ErrSpent: used before.
 	ErrSpent = errors.New("captcha: challenge used before")
-	// ErrWrong: a good challenge with a wrong answer, now spent.
+	// ErrIncomplete: a good challenge whose answer or solved puzzle is missing;
+	// not spent.
+	ErrIncomplete = errors.New("captcha: answer or solved puzzle missing")
+	// ErrWrong: a good challenge with a wrong answer or puzzle, now spent.
 	ErrWrong = errors.New("captcha: wrong answer")
 )
 
 // Kind is what a challenge asks the visitor to do.
 type Kind uint8
 
-// Image asks to read a picture.
-const Image Kind = 1
+const (
+	// Image asks to read a picture.
+	Image Kind = 1
+	// Audio asks to hear digits. It is a challenge with an answer of its own,
+	// not another form of a picture (CAP-11).
+	Audio Kind = 2
+	// Work asks nothing: the device solves a puzzle. It is the way in for who
+	// can neither see nor hear, without a cognitive function test (WCAG 2.2,
+	// 3.3.8).
+	Work Kind = 3
+)
+
+var kindNames = [...]string{Image: "image", Audio: "audio", Work: "work"}
 
 // String is the kind's name in URLs and JSON.
 func (k Kind) String() string {
-	if k == Image {
-		return "image"
+	if k < Image || k > Work {
+		return fmt.Sprintf("kind %d", uint8(k))
 	}
-	return fmt.Sprintf("kind %d", uint8(k))
+	return kindNames[k]
+}
+
+// ParseKind reads what String wrote.
+func ParseKind(name string) (Kind, error) {
+	for k := Image; k <= Work; k++ {
+		if name == kindNames[k] {
+			return k, nil
+		}
+	}
+	return 0, fmt.Errorf("kind %q: one of image, audio, work", name)
 }
 
 // Options set how challenges are made. The zero value of a field means its
@@ -74,12 +109,18 @@ type Options struct {
 	Alphabet string
 	// Lifetime of a challenge, one second to one hour. Default 5 minutes.
 	Lifetime time.Duration
-	// Width and Height of the picture in CSS pixels, 120x40 to 600x240. It is
-	// drawn twice as fine. Default 240x80.
+	// Level of challenges whose Spec does not say one. Default Normal.
+	Level Level
+	// Width and Height of the picture in CSS pixels, 120x40 to 600x240.
+	// Default 240x80.
 	Width, Height int
-	// Noise over and under the characters. Default DefaultNoise.
+	// Density is how many pixels there are to a CSS pixel: 2, so that pictures
+	// are sharp on every screen, or 1 for half the bytes. Default 2.
+	Density int
+	// Noise over and under the characters. Default that of the level.
 	Noise *Noise
-	// CacheBytes bounds the drawn pictures that are kept, in bytes. Default 8 MiB.
+	// CacheBytes bounds the drawn pictures and sounds that are kept, in bytes.
+	// Default 8 MiB.
 	CacheBytes int64
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
@@ -119,9 +160,11 @@ func (o *Options) setDefaults() {
 	if o.Height == 0 {
 		o.Height = 80
 	}
-	if o.Noise == nil {
-		noise := DefaultNoise
-		o.Noise = &noise
+	if o.Density == 0 {
+		o.Density = 2
+	}
+	if o.Level == 0 {
+		o.Level = Normal
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 8 << 20
@@ -135,6 +178,10 @@ func (o *Options) setDefaults() {
 }
 
 func (o *Options) check() error {
+	var noise Noise
+	if o.Noise != nil {
+		noise = *o.Noise
+	}
 	for _, r := range []struct {
 		field           string
 		value, from, to int
@@ -142,9 +189,11 @@ func (o *Options) check() error {
 		{"length", o.Length, minLength, maxLength},
 		{"width", o.Width, minWidth, maxWidth},
 		{"height", o.Height, minHeight, maxHeight},
-		{"noise lines", o.Noise.Lines, 0, 50},
-		{"noise dots", o.Noise.Dots, 0, 500},
-		{"noise arcs", o.Noise.Arcs, 0, 50},
+		{"density", o.Density, 1, 2},
+		{"level", int(o.Level), int(Easy), int(Hard)},
+		{"noise lines", noise.Lines, 0, 50},
+		{"noise dots", noise.Dots, 0, 500},
+		{"noise arcs", noise.Arcs, 0, 50},
 	} {
 		if r.value < r.from || r.value > r.to {
 			return fmt.Errorf("%s: %d is not within %d and %d", r.field, r.value, r.from, r.to)
@@ -167,6 +216,7 @@ type Maker struct {
 	alphabet alphabet
 	options  Options
 	artist   *artist
+	speaker  *speaker
 	cache    *cache
 }
 
@@ -185,7 +235,11 @@ func New(o Options) (*Maker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secrets: %w", err)
 	}
-	artist, err := newArtist(o.Width, o.Height, *o.Noise)
+	artist, err := newArtist(o.Width*o.Density, o.Height*o.Density, o.Noise)
+	if err != nil {
+		return nil, err
+	}
+	speaker, err := newSpeaker()
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +248,7 @@ func New(o Options) (*Maker, error) {
 		return nil, err
 	}
 	o.Secrets = nil // the keyring has what is needed of them
-	return &Maker{keys: keys, alphabet: letters, options: o, artist: artist, cache: cache}, nil
+	return &Maker{keys: keys, alphabet: letters, options: o, artist: artist, speaker: speaker, cache: cache}, nil
 }
 
 // Close frees the cache. A closed Maker still works, without one. Closing twice
@@ -221,41 +275,100 @@ type Scope struct {
 	Binding Binding
 }
 
+// Spec is what kind of challenge to make.
+type Spec struct {
+	Kind Kind
+	// Level of a picture or sound. Default that of the Options.
+	Level Level
+	// Language that a sound is spoken in, one of Languages. Default "en".
+	Language string
+	// Work is how long a slow phone has to solve the puzzle that comes with the
+	// challenge, or is all of it: 100 milliseconds to 2 minutes, 0 for none.
+	Work time.Duration
+}
+
 // Challenge is a new challenge.
 type Challenge struct {
 	// Token is the challenge: letters, digits, "-" and "_", fit for a URL.
 	Token     string
 	Kind      Kind
+	Level     Level
 	ExpiresAt time.Time
+	// Puzzle to solve, nil if there is none.
+	Puzzle *Puzzle
 }
 
+// audioLength is how many digits a sound speaks: a million answers, and no more
+// than people keep in mind.
+const audioLength = 6
+
+// digits is the alphabet of sounds: spoken letters rhyme.
+var digits = alphabet{characters: "0123456789"}
+
 // Issue makes a challenge and stores nothing.
-func (m *Maker) Issue(kind Kind, s Scope) (Challenge, error) {
-	if kind != Image {
-		return Challenge{}, fmt.Errorf("captcha: cannot make %v", kind)
+func (m *Maker) Issue(spec Spec, s Scope) (Challenge, error) {
+	c, err := m.content(spec)
+	if err != nil {
+		return Challenge{}, fmt.Errorf("captcha: %w", err)
 	}
 	if len(s.Purpose) > maxText {
 		return Challenge{}, fmt.Errorf("captcha: the purpose has %d bytes; at most %d are possible", len(s.Purpose), maxText)
 	}
-	answer, err := m.alphabet.draw(m.options.Length, m.options.Rand)
-	if err != nil {
-		return Challenge{}, fmt.Errorf("captcha: drawing an answer: %w", err)
-	}
+	c.epoch, c.binding, c.purpose = s.Epoch, s.Binding.digest(), s.Purpose
 	// Cut to what the token holds, so that both say the same.
-	expires := m.options.Now().Add(m.options.Lifetime).Truncate(time.Millisecond)
-	token, err := m.keys.Seal(encode(content{
-		kind: kind, epoch: s.Epoch, expires: expires, binding: s.Binding.digest(), purpose: s.Purpose, answer: answer,
-	}), m.options.Rand)
+	c.expires = m.options.Now().Add(m.options.Lifetime).Truncate(time.Millisecond)
+	token, err := m.keys.Seal(encode(c), m.options.Rand)
 	if err != nil {
 		return Challenge{}, fmt.Errorf("captcha: %w", err)
 	}
-	return Challenge{Token: token, Kind: kind, ExpiresAt: expires}, nil
+	challenge := Challenge{Token: token, Kind: c.kind, Level: c.level, ExpiresAt: c.expires}
+	if c.threshold > 0 {
+		puzzle := newPuzzle(token, c.threshold)
+		challenge.Puzzle = &puzzle
+	}
+	return challenge, nil
+}
+
+// content decides what a challenge asks.
+func (m *Maker) content(spec Spec) (c content, err error) {
+	c = content{kind: spec.Kind, level: spec.Level}
+	if c.level == 0 {
+		c.level = m.options.Level
+	}
+	if !c.level.valid() {
+		return content{}, fmt.Errorf("cannot make %v", c.level)
+	}
+	switch spec.Kind {
+	case Image:
+		c.answer, err = m.alphabet.draw(m.options.Length, m.options.Rand)
+	case Audio:
+		c.language = cmp.Or(spec.Language, "en")
+		if !slices.Contains(Languages(), c.language) {
+			return content{}, fmt.Errorf("language %q: one of %s", c.language, strings.Join(Languages(), ", "))
+		}
+		c.answer, err = digits.draw(audioLength, m.options.Rand)
+	case Work:
+		if spec.Work == 0 {
+			return content{}, errors.New("work: a puzzle alone needs some")
+		}
+	default:
+		return content{}, fmt.Errorf("cannot make %v", spec.Kind)
+	}
+	if err != nil {
+		return content{}, fmt.Errorf("drawing an answer: %w", err)
+	}
+	if spec.Work != 0 {
+		c.threshold, err = threshold(spec.Work)
+	}
+	return c, err
 }
 
 // Claims are what an unexpired token says.
 type Claims struct {
 	Kind      Kind
+	Level     Level
 	Purpose   string
+	Language  string // of a sound
 	Epoch     [16]byte
 	ExpiresAt time.Time
 	// ID is unique to the challenge.
@@ -279,7 +392,8 @@ func (m *Maker) Unpack(token string) (Claims, error) {
 		return Claims{}, err
 	}
 	return Claims{
-		Kind: c.kind, Purpose: c.purpose, Epoch: c.epoch, ExpiresAt: c.expires, ID: opened.Nonce, Answer: c.answer,
+		Kind: c.kind, Level: c.level, Purpose: c.purpose, Language: c.language,
+		Epoch: c.epoch, ExpiresAt: c.expires, ID: opened.Nonce, Answer: c.answer,
 		seed: m.keys.Seed(opened, "drawing"),
 	}, nil
 }
@@ -294,7 +408,7 @@ func (m *Maker) open(token string) (content, seal.Opened, error) {
 		return content{}, seal.Opened{}, ErrInvalid
 	}
 	c, ok := decode(opened.Plaintext)
-	if !ok {
+	if !ok || c.kind < Image || c.kind > Work || !c.level.valid() {
 		return content{}, seal.Opened{}, ErrInvalid
 	}
 	left := c.expires.Sub(m.options.Now())
@@ -304,41 +418,61 @@ func (m *Maker) open(token string) (content, seal.Opened, error) {
 	return c, opened, nil
 }
 
-// Render draws the PNG picture of an unpacked challenge. Callers must not
-// modify the bytes.
+// Render draws the picture (PNG) or speaks the sound (WAV) of an unpacked
+// challenge. Callers must not modify the bytes.
 func (m *Maker) Render(c Claims) ([]byte, error) {
-	if c.Kind != Image {
+	if c.Kind != Image && c.Kind != Audio {
 		return nil, fmt.Errorf("captcha: cannot draw %v", c.Kind)
 	}
-	if picture, ok := m.cache.get(c.ID); ok {
-		return picture, nil
+	if rendered, ok := m.cache.get(c.ID); ok {
+		return rendered, nil
 	}
-	picture, err := m.artist.draw(c.seed, c.Answer)
+	var rendered []byte
+	var err error
+	if c.Kind == Image {
+		rendered, err = m.artist.draw(c.seed, c.Answer, c.Level)
+	} else {
+		rendered, err = m.speaker.speak(c.seed, c.Answer, c.Language, c.Level)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("captcha: drawing: %w", err)
 	}
-	m.cache.put(c.ID, picture)
-	return picture, nil
+	m.cache.put(c.ID, rendered)
+	return rendered, nil
 }
 
-// Check judges an answer. Everything that the token says is compared with the
+// Response is what comes back for a challenge.
+type Response struct {
+	Token  string
+	Answer string // to a picture or sound
+	Work   string // solution of the puzzle, if there was one
+}
+
+// Format hides what was answered from every verb of fmt.
+func (r Response) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "captcha response, REDACTED")
+}
+
+// Check judges a response. Everything that the token says is compared with the
 // scope first; a challenge that does not fit is refused and stays unspent, so
 // that nobody can burn another's. Then spend is called once: it must atomically
 // mark id as used until the given time and report whether this was the first
-// use. Only then is the answer compared. nil means right.
-func (m *Maker) Check(token, answer string, s Scope, spend func(id [24]byte, until time.Time) (first bool, err error)) error {
-	c, opened, err := m.open(token)
+// use. Only then are answer and puzzle judged. nil means right.
+func (m *Maker) Check(r Response, s Scope, spend func(id [24]byte, until time.Time) (first bool, err error)) error {
+	c, opened, err := m.open(r.Token)
 	if err != nil {
 		return err
 	}
 	digest := s.Binding.digest()
 	switch {
-	case c.kind != Image, c.purpose != s.Purpose:
+	case c.purpose != s.Purpose:
 		return ErrInvalid
 	case c.epoch != s.Epoch:
 		return ErrExpired
 	case subtle.ConstantTimeCompare(c.binding[:], digest[:]) != 1:
 		return ErrMoved
+	case c.kind != Work && r.Answer == "", c.threshold > 0 && r.Work == "":
+		return ErrIncomplete
 	}
 	first, err := spend(opened.Nonce, c.expires)
 	switch {
@@ -346,8 +480,21 @@ func (m *Maker) Check(token, answer string, s Scope, spend func(id [24]byte, unt
 		return fmt.Errorf("captcha: spending a challenge: %w", err)
 	case !first:
 		return ErrSpent
-	case !m.alphabet.equal(c.answer, answer):
+	case c.threshold > 0 && !solved(r.Token, c.threshold, r.Work), !m.right(c, r.Answer):
 		return ErrWrong
 	}
 	return nil
+}
+
+// right judges the answer alone.
+func (m *Maker) right(c content, answer string) bool {
+	switch c.kind {
+	case Image:
+		return m.alphabet.equal(c.answer, answer)
+	case Audio:
+		return digits.equal(c.answer, answer)
+	case Work: // nothing was asked; the puzzle is judged apart, and must be there
+		return c.threshold > 0
+	}
+	return false
 }

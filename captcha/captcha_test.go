@@ -80,7 +80,7 @@ func TestNewAcceptsTheBounds(t *testing.T) {
 			if answer != strings.ToUpper(answer) {
 				t.Errorf("answer %q", answer)
 			}
-			if err := m.Check(token, answer, loginScope, new(spentOnce).spend); err != nil {
+			if err := m.Check(captcha.Response{Token: token, Answer: answer}, loginScope, new(spentOnce).spend); err != nil {
 				t.Error(err)
 			}
 		})
@@ -114,25 +114,53 @@ func TestIssueTellsWhatItMade(t *testing.T) {
 
 func TestIssueRefusesWhatItCannotMake(t *testing.T) {
 	m := newMaker(t)
-	for _, kind := range []captcha.Kind{0, 2, 255} {
-		if challenge, err := m.Issue(kind, loginScope); err == nil || challenge.Token != "" {
-			t.Errorf("%v: challenge %v, error %v", kind, challenge, err)
+	for want, spec := range map[string]captcha.Spec{
+		"cannot make kind 0":     {},
+		"cannot make kind 4":     {Kind: 4},
+		"cannot make level 4":    {Kind: captcha.Image, Level: 4},
+		`language "tlh": one of`: {Kind: captcha.Audio, Language: "tlh"},
+		"a puzzle alone":         {Kind: captcha.Work},
+		"work: 99ms":             {Kind: captcha.Image, Work: 99 * time.Millisecond},
+		"work: 2m0.001s":         {Kind: captcha.Work, Work: 2*time.Minute + time.Millisecond},
+		"work: -1s":              {Kind: captcha.Work, Work: -time.Second},
+	} {
+		challenge, err := m.Issue(spec, loginScope)
+		if err == nil || !strings.Contains(err.Error(), want) || challenge.Token != "" {
+			t.Errorf("%+v: challenge %v, error %v; want %q", spec, challenge, err, want)
 		}
 	}
 	s := loginScope
 	s.Purpose = strings.Repeat("p", 255)
-	if _, err := m.Issue(captcha.Image, s); err != nil {
+	if _, err := m.Issue(captcha.Spec{Kind: captcha.Image}, s); err != nil {
 		t.Errorf("a purpose of 255 bytes: %v", err)
 	}
 	s.Purpose += "p"
-	if challenge, err := m.Issue(captcha.Image, s); err == nil || challenge.Token != "" {
+	if challenge, err := m.Issue(captcha.Spec{Kind: captcha.Image}, s); err == nil || challenge.Token != "" {
 		t.Errorf("a purpose of 256 bytes: challenge %v, error %v", challenge, err)
 	}
 }
 
-func TestKindsHaveNames(t *testing.T) {
-	if captcha.Image.String() != "image" || captcha.Kind(7).String() != "kind 7" {
-		t.Errorf("%v, %v", captcha.Image, captcha.Kind(7))
+func TestKindsAndLevelsHaveNames(t *testing.T) {
+	for k, want := range map[captcha.Kind]string{captcha.Image: "image", captcha.Audio: "audio", captcha.Work: "work"} {
+		if back, err := captcha.ParseKind(want); k.String() != want || back != k || err != nil {
+			t.Errorf("%v: read back as %v, %v", k, back, err)
+		}
+	}
+	for l, want := range map[captcha.Level]string{captcha.Easy: "easy", captcha.Normal: "normal", captcha.Hard: "hard"} {
+		if back, err := captcha.ParseLevel(want); l.String() != want || back != l || err != nil {
+			t.Errorf("%v: read back as %v, %v", l, back, err)
+		}
+	}
+	if captcha.Kind(7).String() != "kind 7" || captcha.Level(0).String() != "level 0" {
+		t.Errorf("%v, %v", captcha.Kind(7), captcha.Level(0))
+	}
+	for _, name := range []string{"", "Image", "video", "medium"} {
+		if k, err := captcha.ParseKind(name); err == nil {
+			t.Errorf("%q is %v", name, k)
+		}
+		if l, err := captcha.ParseLevel(name); err == nil {
+			t.Errorf("%q is %v", name, l)
+		}
 	}
 }
 
@@ -152,7 +180,7 @@ func TestCheck(t *testing.T) {
 		"right, at last":  {later: 5*time.Minute - time.Millisecond, spent: 1},
 		"lower case":      {answer: strings.ToLower, spent: 1},
 		"wrong":           {answer: func(string) string { return "ZZZZZ" }, want: captcha.ErrWrong, spent: 1},
-		"CAP-2 empty":     {answer: func(string) string { return "" }, want: captcha.ErrWrong, spent: 1},
+		"CAP-2 empty":     {answer: func(string) string { return "" }, want: captcha.ErrIncomplete},
 		"CAP-2 spaces":    {answer: func(string) string { return "  \t " }, want: captcha.ErrWrong, spent: 1},
 		"too short":       {answer: func(s string) string { return s[:4] }, want: captcha.ErrWrong, spent: 1},
 		"too long":        {answer: func(s string) string { return s + s[:1] }, want: captcha.ErrWrong, spent: 1},
@@ -187,7 +215,7 @@ func TestCheck(t *testing.T) {
 			}
 			now = now.Add(c.later)
 			var store spentOnce
-			if err := m.Check(c.token(token), c.answer(answer), scope, store.spend); err != c.want {
+			if err := m.Check(captcha.Response{Token: c.token(token), Answer: c.answer(answer)}, scope, store.spend); err != c.want {
 				t.Errorf("%v; want %v", err, c.want)
 			}
 			if store.calls != c.spent {
@@ -196,7 +224,7 @@ func TestCheck(t *testing.T) {
 			// What was not spent is still good for its owner.
 			if c.spent == 0 {
 				now = noon
-				if err := m.Check(token, answer, loginScope, store.spend); err != nil {
+				if err := m.Check(captcha.Response{Token: token, Answer: answer}, loginScope, store.spend); err != nil {
 					t.Errorf("afterwards, by its owner: %v", err)
 				}
 			}
@@ -226,7 +254,7 @@ func TestCAP1_OneOfManyPostsIsJudged(t *testing.T) {
 			for range posts {
 				go func() {
 					<-start
-					results <- m.Check(token, answer, loginScope, spend)
+					results <- m.Check(captcha.Response{Token: token, Answer: answer}, loginScope, spend)
 				}()
 			}
 			close(start)
@@ -256,7 +284,7 @@ func TestCAP1_AWrongAnswerSpends(t *testing.T) {
 		answer string
 		want   error
 	}{{"ZZZZZ", captcha.ErrWrong}, {answer, captcha.ErrSpent}, {"ZZZZZ", captcha.ErrSpent}} {
-		if err := m.Check(token, c.answer, loginScope, store.spend); err != c.want {
+		if err := m.Check(captcha.Response{Token: token, Answer: c.answer}, loginScope, store.spend); err != c.want {
 			t.Errorf("try %d: %v; want %v", i+1, err, c.want)
 		}
 	}
@@ -267,7 +295,7 @@ func TestCAP1_SpendIsToldWhatAndForHowLong(t *testing.T) {
 	token, answer := solved(t, m)
 	claims := mustUnpack(t, m, token)
 	var store spentOnce
-	if err := m.Check(token, answer, loginScope, store.spend); err != nil {
+	if err := m.Check(captcha.Response{Token: token, Answer: answer}, loginScope, store.spend); err != nil {
 		t.Fatal(err)
 	}
 	if until, ok := store.ids[claims.ID]; !ok || !until.Equal(claims.ExpiresAt) {
@@ -282,7 +310,7 @@ func TestCAP1_AStoreThatFailsJudgesNothing(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		var texts []string
 		for _, typed := range []string{answer, "ZZZZZ"} {
-			err := m.Check(token, typed, loginScope, func([24]byte, time.Time) (bool, error) { return first, away })
+			err := m.Check(captcha.Response{Token: token, Answer: typed}, loginScope, func([24]byte, time.Time) (bool, error) { return first, away })
 			if !errors.Is(err, away) {
 				t.Fatalf("%v; want the store's error", err)
 			}
@@ -312,7 +340,7 @@ func TestAChallengeIsGoodForItsScopeAlone(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		made := scopes.Draw(t, "scope")
-		challenge, err := m.Issue(captcha.Image, made)
+		challenge, err := m.Issue(captcha.Spec{Kind: captcha.Image}, made)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +371,7 @@ func TestAChallengeIsGoodForItsScopeAlone(t *testing.T) {
 			want = captcha.ErrMoved
 		}
 		var store spentOnce
-		if err := m.Check(challenge.Token, claims.Answer, shown, store.spend); err != want {
+		if err := m.Check(captcha.Response{Token: challenge.Token, Answer: claims.Answer}, shown, store.spend); err != want {
 			t.Errorf("%v; want %v", err, want)
 		}
 		if spent := store.calls == 1; spent != (want == nil) {
@@ -369,7 +397,7 @@ func TestCloseIsSafeAtAnyTime(t *testing.T) {
 	group.Wait()
 	m.Close()
 	token, answer := solved(t, m)
-	if err := m.Check(token, answer, loginScope, new(spentOnce).spend); err != nil {
+	if err := m.Check(captcha.Response{Token: token, Answer: answer}, loginScope, new(spentOnce).spend); err != nil {
 		t.Errorf("after Close: %v", err)
 	}
 }

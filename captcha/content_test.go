@@ -9,8 +9,9 @@ import (
 
 var contents = []content{
 	{},
-	{kind: Image, epoch: [16]byte{1}, expires: time.UnixMilli(1780315500123), binding: [16]byte{2}, purpose: "login", answer: "ACD39"},
-	{kind: 255, purpose: strings.Repeat("p", 255), answer: strings.Repeat("A", 255), expires: time.UnixMilli(-1)},
+	{kind: Image, level: Hard, epoch: [16]byte{1}, expires: time.UnixMilli(1780315500123), binding: [16]byte{2}, purpose: "login", answer: "ACD39"},
+	{kind: Audio, level: Easy, threshold: 1 << 31, purpose: "login", answer: "123456", language: "en"},
+	{kind: 255, purpose: strings.Repeat("p", 255), answer: strings.Repeat("A", 255), language: strings.Repeat("l", 255), expires: time.UnixMilli(-1)},
 }
 
 func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
@@ -33,6 +34,8 @@ func TestCAP5_CharactersDoNotMoveBetweenFields(t *testing.T) {
 		{purpose: "logi", answer: "nACD39"},
 		{purpose: "loginACD39"},
 		{answer: "loginACD39"},
+		{language: "loginACD39"},
+		{purpose: "login", answer: "ACD3", language: "9"},
 	} {
 		b := string(encode(c))
 		if other, twice := seen[b]; twice {

@@ -58,7 +58,7 @@ func (g *guestBook) scope(w http.ResponseWriter, r *http.Request) captcha.Scope 
 }
 
 func (g *guestBook) form(w http.ResponseWriter, r *http.Request) {
-	challenge, err := g.maker.Issue(captcha.Image, g.scope(w, r))
+	challenge, err := g.maker.Issue(captcha.Spec{Kind: captcha.Image}, g.scope(w, r))
 	if err != nil {
 		http.Error(w, "try later", http.StatusServiceUnavailable)
 		return
@@ -83,7 +83,7 @@ func (g *guestBook) picture(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *guestBook) post(w http.ResponseWriter, r *http.Request) {
-	err := g.maker.Check(r.PostFormValue("token"), r.PostFormValue("answer"), g.scope(w, r), g.spend)
+	err := g.maker.Check(captcha.Response{Token: r.PostFormValue("token"), Answer: r.PostFormValue("answer")}, g.scope(w, r), g.spend)
 	switch {
 	case err == nil:
 		_, _ = io.WriteString(w, "thank you")

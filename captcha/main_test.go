@@ -61,7 +61,7 @@ var loginScope = captcha.Scope{
 
 func mustIssue(t testing.TB, m *captcha.Maker) captcha.Challenge {
 	t.Helper()
-	challenge, err := m.Issue(captcha.Image, loginScope)
+	challenge, err := m.Issue(captcha.Spec{Kind: captcha.Image}, loginScope)
 	if err != nil {
 		t.Fatal(err)
 	}

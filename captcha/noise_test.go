@@ -2,95 +2,80 @@ package captcha
 
 import (
 	"bytes"
-	"image"
-	"image/png"
-	"math/rand/v2"
+	"math"
 	"testing"
 )
 
-func newTestCanvas(seed byte) *canvas {
-	random := rand.New(rand.NewChaCha8([32]byte{seed}))
-	return &canvas{Paletted: image.NewPaletted(image.Rect(0, 0, 480, 160), newPalette(random)), random: random, em: 144}
+// newTestDrawing is an empty picture of 480x160 pixels.
+func newTestDrawing(seed byte, level Level) *drawing {
+	d := newDrawing(480, 160)
+	d.source.Seed([32]byte{seed})
+	d.style, d.em = styles[level], 144
+	d.palette.mix(d.random)
+	return d
 }
 
-func TestHalfOfTheNoiseIsOverTheCharacters(t *testing.T) {
-	for name, noise := range map[string]Noise{"lines": {Lines: 8}, "dots": {Dots: 80}, "arcs": {Arcs: 8}} {
-		pixels := map[bool]int{}
-		for _, over := range []bool{false, true} {
+// pixels is the colour of each pixel.
+func (d *drawing) pixels() []uint8 {
+	var all []uint8
+	for y := range d.height {
+		for _, pair := range d.row(y) {
+			all = append(all, pair>>4, pair&15)
+		}
+	}
+	return all
+}
+
+func (d *drawing) inked() int { return len(d.pixels()) - bytes.Count(d.pixels(), []byte{0}) }
+
+// join and cut are shown alone, in a picture whose paper is one tint that
+// nothing else has.
+func TestNoiseLiesUnderAndOverTheCharacters(t *testing.T) {
+	for name, c := range map[string]struct {
+		noise      Noise
+		ink, paper bool // over the characters
+	}{
+		"lines": {Noise{Lines: 8}, false, true}, "a line": {Noise{Lines: 1}, false, false},
+		"arcs": {Noise{Arcs: 8}, false, true}, "an arc": {Noise{Arcs: 1}, false, false},
+		"dots": {Noise{Dots: 80}, true, false}, "a dot": {Noise{Dots: 1}, false, false},
+	} {
+		for _, c.noise.OneColour = range []bool{false, true} {
+			under, overInk, overPaper := 0, 0, 0
 			for seed := range byte(20) {
-				c := newTestCanvas(seed)
-				c.scatter(noise, over)
-				pixels[over] += len(c.Pix) - bytes.Count(c.Pix, []byte{0})
+				d := newTestDrawing(seed, Normal)
+				d.style.noise, d.paints[0] = c.noise, paint{colours: []uint8{3}}
+				d.join(oneInk(0))
+				under += d.inked()
+				d = newTestDrawing(seed, Normal)
+				d.style.noise, d.paints[0] = c.noise, paint{colours: []uint8{3}}
+				d.cut(oneInk(0))
+				cuts := bytes.Count(d.pixels(), []byte{3})
+				overInk, overPaper = overInk+d.inked()-cuts, overPaper+cuts
 			}
-		}
-		if pixels[true] == 0 || pixels[true] != pixels[false] {
-			t.Errorf("%s: %d pixels under, %d over", name, pixels[false], pixels[true])
+			if under == 0 || overInk > 0 != c.ink || overPaper > 0 != c.paper {
+				t.Errorf("%s: %d pixels under, over them %d of ink and %d of paper", name, under, overInk, overPaper)
+			}
 		}
 	}
 }
 
-func TestAnOddShapeIsUnderTheCharacters(t *testing.T) {
-	blank := func(c *canvas) bool { return bytes.Count(c.Pix, []byte{0}) == len(c.Pix) }
-	for name, noise := range map[string]Noise{"line": {Lines: 1}, "dot": {Dots: 1}, "arc": {Arcs: 1}} {
-		drawn := false
-		for seed := range byte(20) {
-			under, over := newTestCanvas(seed), newTestCanvas(seed)
-			under.scatter(noise, false)
-			over.scatter(noise, true)
-			drawn = drawn || !blank(under) // an arc may lie outside of some pictures
-			if !blank(over) {
-				t.Errorf("a single %s is over the characters", name)
-			}
+// Lines are as thick as they should be, whatever their direction, so that they
+// cannot be told from strokes by their width.
+func TestLinesAreEquallyThickInAllDirections(t *testing.T) {
+	for seed := range byte(40) {
+		d := newTestDrawing(seed, Normal)
+		from, to := point{40, d.between(20, 140)}, point{440, d.between(20, 140)}
+		var middle [steps + 1]point
+		for i := range middle {
+			f := float64(i) / steps
+			middle[i] = point{from.x + (to.x-from.x)*f, from.y + (to.y-from.y)*f}
 		}
-		if !drawn {
-			t.Errorf("a single %s is not drawn", name)
+		dx, dy := to.x-from.x, to.y-from.y
+		d.stroke(middle[:], oneInk(0), 4)
+		// The area of a straight stroke is length times thickness.
+		thick := float64(d.inked()) / math.Hypot(dx, dy)
+		if thick < 7.8 || thick > 8.2 {
+			t.Errorf("seed %d: %.2f pixels; want 8", seed, thick)
 		}
-	}
-	plain, one := newTestArtist(t, Noise{}), newTestArtist(t, Noise{Dots: 1})
-	if bytes.Equal(newTestPicture(t, plain, 1), newTestPicture(t, one, 1)) {
-		t.Error("a single dot is not in the picture")
-	}
-}
-
-func newTestArtist(t *testing.T, noise Noise) *artist {
-	t.Helper()
-	a, err := newArtist(240, 80, noise)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func newTestPicture(t *testing.T, a *artist, seed byte) []byte {
-	t.Helper()
-	picture, err := a.draw([32]byte{seed}, "MMMMM")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return picture
-}
-
-// One line goes under the characters. A second one goes over them and changes
-// nothing else, so what differs between the pictures is that line.
-func TestNoiseLiesOnTheCharactersToo(t *testing.T) {
-	hidden := 0
-	for seed := range byte(10) {
-		var pictures [2]*image.Paletted
-		for i := range pictures {
-			encoded := newTestPicture(t, newTestArtist(t, Noise{Lines: 1 + i}), seed)
-			decoded, err := png.Decode(bytes.NewReader(encoded))
-			if err != nil {
-				t.Fatal(err)
-			}
-			pictures[i] = decoded.(*image.Paletted)
-		}
-		for i, before := range pictures[0].Pix {
-			if before >= tints && pictures[1].Pix[i] != before {
-				hidden++
-			}
-		}
-	}
-	if hidden < 100 {
-		t.Errorf("ten lines hide %d pixels of characters", hidden)
 	}
 }

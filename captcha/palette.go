@@ -8,35 +8,42 @@ import (
 
 const (
 	// tints is how many shades the background has, inks how many colours are
-	// written with: one for each character of the longest answer.
+	// written with.
 	tints = 4
-	inks  = maxLength
+	inks  = 8
 
 	// minContrast is what WCAG 1.4.3 asks between text and background.
 	minContrast = 4.5
 )
 
+// palette is the colours of a picture: the tints, the inks, and some unused.
+type palette [colours]color.RGBA
+
 func inkIndex(ink int) uint8 { return uint8(tints + ink) }
 
-// newPalette draws the colours of a picture: light tints of one hue that differ
-// a little, and dark inks from all around the colour wheel, each with enough
-// contrast to all tints. Up to sixteen colours make four bits a pixel.
-func newPalette(random *rand.Rand) color.Palette {
+// inkIndexes is the inks in order.
+var inkIndexes = func() (indexes [inks]uint8) {
+	for i := range indexes {
+		indexes[i] = inkIndex(i)
+	}
+	return indexes
+}()
+
+// mix draws the colours: light tints of one hue that differ a little, and dark
+// inks from all around the colour wheel, each with enough contrast to all
+// tints.
+func (p *palette) mix(random *rand.Rand) {
 	hue := random.Float64()
 	saturation := 0.3 + 0.5*random.Float64()
 	light := 0.9 + 0.04*random.Float64()
-	palette := make(color.Palette, tints+inks)
-	var darkest color.RGBA
 	for i := range tints {
-		tint := fromHSL(hue, saturation, light-0.02*float64(i))
-		palette[i], darkest = tint, tint
+		p[i] = fromHSL(hue, saturation, light-0.02*float64(i))
 	}
 	first := random.Float64()
 	for i := range inks {
 		hue := first + (float64(i)+0.6*random.Float64())/inks
-		palette[inkIndex(i)] = newInk(random, math.Mod(hue, 1), darkest)
+		p[inkIndex(i)] = newInk(random, math.Mod(hue, 1), p[tints-1])
 	}
-	return palette
 }
 
 // newInk draws a colour of the hue and darkens it until it can be read on the

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 func newTestMaker(t *testing.T, change ...func(*Options)) *Maker {
@@ -24,11 +26,12 @@ func newTestMaker(t *testing.T, change ...func(*Options)) *Maker {
 
 // What a later version of this program seals with the same secrets, this one
 // may not understand. It must refuse it and spend nothing.
-func TestSealedContentThatIsNoImageChallengeIsRefused(t *testing.T) {
+func TestSealedContentThatIsNoChallengeIsRefused(t *testing.T) {
 	end := time.Now().Add(time.Minute)
-	good := content{kind: Image, expires: end, binding: Binding{}.digest(), purpose: "login", answer: "ACD39"}
-	another := good
-	another.kind = 2
+	good := content{kind: Image, level: Normal, expires: end, binding: Binding{}.digest(), purpose: "login", answer: "ACD39"}
+	another, harder := good, good
+	harder.level = 9
+	another.kind = 9
 	m := newTestMaker(t)
 	for name, c := range map[string]struct {
 		plaintext []byte
@@ -37,7 +40,8 @@ func TestSealedContentThatIsNoImageChallengeIsRefused(t *testing.T) {
 		spent     int
 	}{
 		"the challenge itself": {encode(good), nil, nil, 1},
-		"another kind":         {encode(another), nil, ErrInvalid, 0},
+		"another kind":         {encode(another), ErrInvalid, ErrInvalid, 0},
+		"another level":        {encode(harder), ErrInvalid, ErrInvalid, 0},
 		"nothing":              {nil, ErrInvalid, ErrInvalid, 0},
 		"cut":                  {encode(good)[:len(encode(good))-1], ErrInvalid, ErrInvalid, 0},
 		"a byte too many":      {append(encode(good), 0), ErrInvalid, ErrInvalid, 0},
@@ -56,7 +60,7 @@ func TestSealedContentThatIsNoImageChallengeIsRefused(t *testing.T) {
 				t.Errorf("claims of what was refused: %v", claims)
 			}
 			calls := 0
-			err = m.Check(token, "ACD39", Scope{Purpose: "login"}, func([24]byte, time.Time) (bool, error) { calls++; return true, nil })
+			err = m.Check(Response{Token: token, Answer: "ACD39"}, Scope{Purpose: "login"}, func([24]byte, time.Time) (bool, error) { calls++; return true, nil })
 			if err != c.check || calls != c.spent {
 				t.Errorf("checking: %v, spent %d times; want %v and %d", err, calls, c.check, c.spent)
 			}
@@ -67,13 +71,13 @@ func TestSealedContentThatIsNoImageChallengeIsRefused(t *testing.T) {
 func TestCAP2_ASealedEmptyAnswerIsNeverRight(t *testing.T) {
 	m := newTestMaker(t)
 	token, err := m.keys.Seal(encode(content{
-		kind: Image, expires: time.Now().Add(time.Minute), binding: Binding{}.digest(), purpose: "login",
+		kind: Image, level: Easy, expires: time.Now().Add(time.Minute), binding: Binding{}.digest(), purpose: "login",
 	}), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, typed := range []string{"", " ", "\x00", "?"} {
-		err := m.Check(token, typed, Scope{Purpose: "login"}, func([24]byte, time.Time) (bool, error) { return true, nil })
+	for _, typed := range []string{" ", "\x00", "?"} {
+		err := m.Check(Response{Token: token, Answer: typed}, Scope{Purpose: "login"}, func([24]byte, time.Time) (bool, error) { return true, nil })
 		if err != ErrWrong {
 			t.Errorf("%q: %v", typed, err)
 		}
@@ -85,7 +89,7 @@ func TestCAP7_UnpackEndsWithTheChallenge(t *testing.T) {
 	start := time.UnixMilli(1_780_000_000_000)
 	now := start
 	m := newTestMaker(t, func(o *Options) { o.Now = func() time.Time { return now }; o.Lifetime = time.Minute })
-	challenge, err := m.Issue(Image, Scope{})
+	challenge, err := m.Issue(Spec{Kind: Image}, Scope{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,9 +181,31 @@ func TestFewCharactersOfUnicodeAreTakenForAnother(t *testing.T) {
 			}
 		}
 		for _, c := range got.String() {
+			if c >= utf8.RuneSelf && unicode.IsDigit(c) {
+				continue // those have a test of their own
+			}
 			if !strings.ContainsRune(want, c) {
 				t.Errorf("%c (%U) is taken for %s", c, c, right)
 			}
+		}
+	}
+}
+
+func TestDigitsOfOtherScriptsCount(t *testing.T) {
+	for script, all := range map[string]string{
+		"Arabic": "٠١٢٣٤٥٦٧٨٩", "Persian": "۰۱۲۳۴۵۶۷۸۹", "Devanagari": "०१२३४५६७८९",
+		"Bengali": "০১২৩৪৫৬৭৮৯", "Thai": "๐๑๒๓๔๕๖๗๘๙", "full width": "０１２３４５６７８９",
+		"Adlam": "𞥐𞥑𞥒𞥓𞥔𞥕𞥖𞥗𞥘𞥙", "mathematical": "𝟘𝟙𝟚𝟛𝟜𝟝𝟞𝟟𝟠𝟡", "ASCII": "0123456789",
+	} {
+		value := 0
+		for _, c := range all {
+			if !digits.equal(string(rune('0'+value)), string(c)) {
+				t.Errorf("%s: %c is not %d", script, c, value)
+			}
+			if digits.equal(string(rune('0'+(value+1)%10)), string(c)) {
+				t.Errorf("%s: %c is %d too", script, c, (value+1)%10)
+			}
+			value++
 		}
 	}
 }

@@ -8,29 +8,33 @@ import (
 
 const (
 	digestLength = 16
-	fixedLength  = 1 + 16 + 8 + digestLength
+	fixedLength  = 1 + 1 + 4 + 16 + 8 + digestLength
 	maxText      = 255
 )
 
 // content is what a token holds, beside what the seal authenticates.
 type content struct {
-	kind    Kind
-	epoch   [16]byte
-	expires time.Time
-	binding [digestLength]byte
-	purpose string
-	answer  string
+	kind      Kind
+	level     Level
+	threshold uint32 // of the puzzle; 0 if there is none
+	epoch     [16]byte
+	expires   time.Time
+	binding   [digestLength]byte
+	purpose   string
+	answer    string
+	language  string
 }
 
-// encode lays the fields out: kind, epoch, end in Unix milliseconds, binding,
-// then purpose and answer, each after its length (CAP-5).
+// encode lays the fields out: kind, level, threshold, epoch, end in Unix
+// milliseconds, binding, then the texts, each after its length (CAP-5).
 func encode(c content) []byte {
-	b := make([]byte, 0, fixedLength+2+len(c.purpose)+len(c.answer))
-	b = append(b, byte(c.kind))
+	b := make([]byte, 0, fixedLength+3+len(c.purpose)+len(c.answer)+len(c.language))
+	b = append(b, byte(c.kind), byte(c.level))
+	b = binary.BigEndian.AppendUint32(b, c.threshold)
 	b = append(b, c.epoch[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.expires.UnixMilli()))
 	b = append(b, c.binding[:]...)
-	for _, text := range []string{c.purpose, c.answer} {
+	for _, text := range []string{c.purpose, c.answer, c.language} {
 		b = append(b, byte(len(text)))
 		b = append(b, text...)
 	}
@@ -42,12 +46,13 @@ func decode(b []byte) (c content, ok bool) {
 	if len(b) < fixedLength {
 		return content{}, false
 	}
-	c.kind = Kind(b[0])
-	c.epoch = [16]byte(b[1:])
-	c.expires = time.UnixMilli(int64(binary.BigEndian.Uint64(b[17:])))
-	c.binding = [digestLength]byte(b[25:])
+	c.kind, c.level = Kind(b[0]), Level(b[1])
+	c.threshold = binary.BigEndian.Uint32(b[2:])
+	c.epoch = [16]byte(b[6:])
+	c.expires = time.UnixMilli(int64(binary.BigEndian.Uint64(b[22:])))
+	c.binding = [digestLength]byte(b[30:])
 	rest := b[fixedLength:]
-	for _, to := range []*string{&c.purpose, &c.answer} {
+	for _, to := range []*string{&c.purpose, &c.answer, &c.language} {
 		if len(rest) == 0 || len(rest) < 1+int(rest[0]) {
 			return content{}, false
 		}

@@ -29,7 +29,7 @@ func TestCAP4_TokensOfOthersAreRefused(t *testing.T) {
 				t.Errorf("unpacking: %v, error %v", claims, err)
 			}
 			var store spentOnce
-			if err := m.Check(token, answer, loginScope, store.spend); err != captcha.ErrInvalid || store.calls != 0 {
+			if err := m.Check(captcha.Response{Token: token, Answer: answer}, loginScope, store.spend); err != captcha.ErrInvalid || store.calls != 0 {
 				t.Errorf("checking: %v, spent %d times", err, store.calls)
 			}
 		})
@@ -89,7 +89,7 @@ func TestRotationKeepsOpenChallenges(t *testing.T) {
 	if !bytes.Equal(mustRender(t, older, token), mustRender(t, newer, token)) {
 		t.Error("another picture after the rotation")
 	}
-	if err := newer.Check(token, answer, loginScope, new(spentOnce).spend); err != nil {
+	if err := newer.Check(captcha.Response{Token: token, Answer: answer}, loginScope, new(spentOnce).spend); err != nil {
 		t.Errorf("the answer after the rotation: %v", err)
 	}
 	if _, err := older.Unpack(mustIssue(t, newer).Token); err != captcha.ErrInvalid {
@@ -127,7 +127,7 @@ func TestReloadKeepsOpenChallenges(t *testing.T) {
 				if bytes.Equal(mustRender(t, before, token), mustRender(t, after, token)) != c.samePicture {
 					t.Errorf("same picture: %v; want %v", !c.samePicture, c.samePicture)
 				}
-				if err := after.Check(token, answer, loginScope, new(spentOnce).spend); err != nil {
+				if err := after.Check(captcha.Response{Token: token, Answer: answer}, loginScope, new(spentOnce).spend); err != nil {
 					t.Errorf("answer %q: %v", answer, err)
 				}
 			}
@@ -193,7 +193,7 @@ func TestIssueFailsWithoutRandomness(t *testing.T) {
 		"because of an failure": failing{gone},
 	} {
 		m := newMaker(t, func(o *captcha.Options) { o.Rand = source })
-		if challenge, err := m.Issue(captcha.Image, loginScope); err == nil || challenge.Token != "" {
+		if challenge, err := m.Issue(captcha.Spec{Kind: captcha.Image}, loginScope); err == nil || challenge.Token != "" {
 			t.Errorf("%s: challenge %v, error %v", name, challenge, err)
 		}
 	}
