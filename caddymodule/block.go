@@ -139,6 +139,35 @@ func (b block) duration(to *caddy.Duration) error {
 	return b.noBlock(name)
 }
 
+// durationOrOff reads a duration, or "off" for none.
+func (b block) durationOrOff(to *caddy.Duration) error {
+	name := b.Val()
+	var arg string
+	if !b.AllArgs(&arg) {
+		return b.ArgErr()
+	}
+	value, err := caddy.ParseDuration(arg)
+	switch {
+	case arg == "off":
+		value = 0
+	case err != nil || value <= 0:
+		return b.Errf("%s: %q is neither off nor a duration such as 2s", name, arg)
+	}
+	*to = caddy.Duration(value)
+	return b.noBlock(name)
+}
+
+// onOff reads a switch.
+func (b block) onOff(to **bool) error {
+	var word string
+	if err := b.oneOf(&word, "on", "off"); err != nil {
+		return err
+	}
+	on := word == "on"
+	*to = &on
+	return nil
+}
+
 func (b block) positive(to *caddy.Duration) error {
 	name := b.Val()
 	if err := b.duration(to); err != nil {

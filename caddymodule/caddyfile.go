@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
 func init() {
@@ -51,7 +53,11 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			lifetime <duration>
 //			size     <width> <height>
 //			bind     network|address|off
-//			noise    [lines=<n>] [dots=<n>] [arcs=<n>]
+//			audio    on|off
+//			level    easy|normal|hard
+//			work       <duration>|off
+//			work_alone <duration>|off
+//			noise    [lines=<n>] [dots=<n>] [arcs=<n>] [colour=bands|character]
 //		}
 //		session {
 //			lifetime <duration>
@@ -111,6 +117,10 @@ func (c *CaptchaConfig) unmarshal(d *caddyfile.Dispenser) error {
 	b.words["lifetime"] = func() error { return b.positive(&c.Lifetime) }
 	b.words["size"] = func() error { return b.numbers(&c.Width, &c.Height) }
 	b.words["bind"] = func() error { return b.oneOf(&c.Bind, bindNetwork, bindAddress, bindOff) }
+	b.words["audio"] = func() error { return b.onOff(&c.Audio) }
+	b.words["level"] = func() error { return b.oneOf(&c.Level, levels...) }
+	b.words["work"] = func() error { return b.durationOrOff(&c.Work) }
+	b.words["work_alone"] = func() error { c.WorkAlone = new(caddy.Duration); return b.durationOrOff(c.WorkAlone) }
 	b.words["noise"] = func() error { c.Noise = new(NoiseConfig); return c.Noise.unmarshal(b) }
 	return b.nested()
 }
@@ -167,6 +177,9 @@ func (c *PageConfig) unmarshal(d *caddyfile.Dispenser) error {
 	return b.nested()
 }
 
+// levels are the words for how hard a challenge is.
+var levels = []string{captcha.Easy.String(), captcha.Normal.String(), captcha.Hard.String()}
+
 func (c *NoiseConfig) unmarshal(b block) error {
 	args := b.RemainingArgs()
 	if len(args) == 0 {
@@ -175,9 +188,19 @@ func (c *NoiseConfig) unmarshal(b block) error {
 	counts := map[string]**int{"lines": &c.Lines, "dots": &c.Dots, "arcs": &c.Arcs}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
+		if name == "colour" {
+			if c.Colour != "" {
+				return b.Err("noise colour is given twice")
+			}
+			if value != colourBands && value != colourCharacter {
+				return b.Errf("noise colour %q: one of bands, character", value)
+			}
+			c.Colour = value
+			continue
+		}
 		to, known := counts[name]
 		if !known {
-			return b.Errf("unrecognized noise %q: lines=<n>, dots=<n> or arcs=<n>", arg)
+			return b.Errf("unrecognized noise %q: lines=<n>, dots=<n>, arcs=<n> or colour=bands|character", arg)
 		}
 		if *to != nil {
 			return b.Errf("noise %s is given twice", name)

@@ -4,8 +4,14 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/text/language"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
 	"github.com/captcha-gate/captcha-gate/captcha"
@@ -15,15 +21,15 @@ import (
 // other form accepts it (CAP-6).
 const purposeLogin = "login"
 
-// challengeJSON is a challenge as scripts get it. AudioURL and Work are null in
-// a challenge that is a picture.
+// challengeJSON is a challenge as scripts get it: a picture has an ImageURL, a
+// sound an AudioURL, and either may have Work, which alone is a challenge too.
 type challengeJSON struct {
-	Token     string  `json:"token"`
-	Kind      string  `json:"kind"`
-	ImageURL  string  `json:"image_url"`
-	AudioURL  *string `json:"audio_url"`
-	Work      *string `json:"work"`
-	ExpiresAt string  `json:"expires_at"`
+	Token     string          `json:"token"`
+	Kind      string          `json:"kind"`
+	ImageURL  *string         `json:"image_url"`
+	AudioURL  *string         `json:"audio_url"`
+	Work      *captcha.Puzzle `json:"work"`
+	ExpiresAt string          `json:"expires_at"`
 }
 
 // scope is what a challenge is sealed to, and what it is checked against.
@@ -39,35 +45,145 @@ func (g *Gate) scope(ctx context.Context, r *http.Request, browser [16]byte) (ca
 	}, nil
 }
 
+// wish is which challenge a visitor wants. The zero value is a picture.
+type wish struct {
+	kind  captcha.Kind
+	voice string // of a sound
+	// script says that a script will handle it, which can solve puzzles.
+	script bool
+}
+
+// offers reports whether the configuration has such challenges.
+func (g *Gate) offers(kind captcha.Kind) bool {
+	switch kind {
+	case captcha.Audio:
+		return *g.Captcha.Audio
+	case captcha.Work:
+		return *g.Captcha.WorkAlone > 0
+	}
+	return kind == captcha.Image
+}
+
+// spec is what to make of a wish. What meets no script carries no puzzle and is
+// hard instead, where a puzzle is asked for.
+func (g *Gate) spec(wanted wish) captcha.Spec {
+	spec := captcha.Spec{Kind: wanted.kind, Level: g.level}
+	if !g.offers(wanted.kind) || wanted.kind == captcha.Work && !wanted.script {
+		spec.Kind = captcha.Image
+	}
+	switch {
+	case spec.Kind == captcha.Work:
+		spec.Work = time.Duration(*g.Captcha.WorkAlone)
+	case g.Captcha.Work > 0 && wanted.script:
+		spec.Work = time.Duration(g.Captcha.Work)
+	case g.Captcha.Work > 0:
+		spec.Level = captcha.Hard
+	}
+	if spec.Kind == captcha.Audio {
+		spec.Language = wanted.voice
+	}
+	return spec
+}
+
 // newChallenge makes a challenge for a browser, within what its network may
 // have drawn (CAP-9). Nothing of it is stored.
-func (g *Gate) newChallenge(r *http.Request, browser [16]byte) (captcha.Challenge, error) {
+func (g *Gate) newChallenge(r *http.Request, browser [16]byte, wanted wish) (captcha.Challenge, error) {
 	ctx := detached(r)
 	if err := g.throttle.Draw(ctx, clientAddr(r)); err != nil {
 		return captcha.Challenge{}, err
+	}
+	spec := g.spec(wanted)
+	if spec.Kind == captcha.Work {
+		if err := g.throttle.DrawWork(ctx, clientAddr(r)); err != nil {
+			return captcha.Challenge{}, err
+		}
 	}
 	scope, err := g.scope(ctx, r, browser)
 	if err != nil {
 		return captcha.Challenge{}, err
 	}
-	return g.captchas.Issue(captcha.Image, scope)
+	return g.captchas.Issue(spec, scope)
 }
 
-func (g *Gate) imageURL(v *visitor, c captcha.Challenge) string {
-	return v.prefix + g.BasePath + "/challenge/" + c.Token + ".png"
+// again is the wish for another challenge of the kind of a token, after its
+// answer was wrong or it was too old to be judged.
+func (g *Gate) again(r *http.Request, token string, script bool) wish {
+	wanted := wish{kind: captcha.Image, voice: g.voice(r), script: script}
+	if claims, err := g.captchas.Unpack(token); err == nil {
+		wanted.kind = claims.Kind
+		if claims.Kind == captcha.Audio {
+			wanted.voice = claims.Language
+		}
+	}
+	return wanted
+}
+
+// voices finds the language that a sound is spoken in.
+var voices = func() language.Matcher {
+	var tags []language.Tag
+	for _, name := range captcha.Languages() {
+		tags = append(tags, language.MustParse(name))
+	}
+	return language.NewMatcher(tags)
+}()
+
+// voice is the language chosen on the page, else that of the browser.
+func (g *Gate) voice(r *http.Request) string {
+	if chosen := original(r).Query().Get("voice"); slices.Contains(captcha.Languages(), chosen) {
+		return chosen
+	}
+	accepted := r.Header.Get("Accept-Language")
+	if len(accepted) > maxAcceptLanguage {
+		accepted = ""
+	}
+	wanted, _, err := language.ParseAcceptLanguage(accepted)
+	if err != nil {
+		return captcha.Languages()[0]
+	}
+	_, i, confidence := voices.Match(wanted...)
+	if confidence == language.No {
+		i = 0
+	}
+	return captcha.Languages()[i]
+}
+
+// maxAcceptLanguage bounds, in bytes, what is parsed of a header.
+const maxAcceptLanguage = 256
+
+// rendered are the files that a challenge is shown or played from.
+var rendered = map[captcha.Kind]struct{ suffix, contentType string }{
+	captcha.Image: {".png", "image/png"},
+	captcha.Audio: {".wav", "audio/wav"},
+}
+
+// mediaURL is the address of a challenge's picture or sound, nil if it is of
+// another kind.
+func (g *Gate) mediaURL(v *visitor, c captcha.Challenge, kind captcha.Kind) *string {
+	if c.Kind != kind {
+		return nil
+	}
+	address := v.prefix + g.BasePath + "/challenge/" + c.Token + rendered[kind].suffix
+	return &address
 }
 
 func (g *Gate) challengeJSON(v *visitor, c captcha.Challenge) *challengeJSON {
 	return &challengeJSON{
-		Token: c.Token, Kind: c.Kind.String(), ImageURL: g.imageURL(v, c), ExpiresAt: timestamp(c.ExpiresAt),
+		Token: c.Token, Kind: c.Kind.String(), ExpiresAt: timestamp(c.ExpiresAt), Work: c.Puzzle,
+		ImageURL: g.mediaURL(v, c, captcha.Image), AudioURL: g.mediaURL(v, c, captcha.Audio),
 	}
 }
 
 func (g *Gate) challengeView(v *visitor, c captcha.Challenge) *page.Captcha {
-	return &page.Captcha{
-		Token: c.Token, ImageURL: g.imageURL(v, c),
-		Width: g.Captcha.Width, Height: g.Captcha.Height, ExpiresAt: c.ExpiresAt,
+	shown := &page.Captcha{
+		Token: c.Token, Width: g.Captcha.Width, Height: g.Captcha.Height, ExpiresAt: c.ExpiresAt,
 	}
+	if address := g.mediaURL(v, c, captcha.Image); address != nil {
+		shown.ImageURL = *address
+	}
+	if address := g.mediaURL(v, c, captcha.Audio); address != nil {
+		shown.AudioURL = *address
+	}
+	return shown
 }
 
 // serveChallenge makes a new challenge for a script. It sets no cookie: a
@@ -75,8 +191,11 @@ func (g *Gate) challengeView(v *visitor, c captcha.Challenge) *page.Captcha {
 // the form then says why (cookies_required).
 func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor) {
 	query := original(r).Query()
-	kind, purpose := query.Get("kind"), query.Get("for")
-	if kind != "" && kind != captcha.Image.String() || purpose != "" && purpose != purposeLogin {
+	kind, err := captcha.Image, error(nil)
+	if name := query.Get("kind"); name != "" {
+		kind, err = captcha.ParseKind(name)
+	}
+	if purpose := query.Get("for"); err != nil || !g.offers(kind) || purpose != "" && purpose != purposeLogin {
 		g.failJSON(w, v, refusal{code: codeNotFound})
 		return
 	}
@@ -84,7 +203,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 	if known := g.knownBrowsers(v); len(known) > 0 {
 		browser = known[0]
 	}
-	challenge, err := g.newChallenge(r, browser)
+	challenge, err := g.newChallenge(r, browser, wish{kind: kind, voice: g.voice(r), script: true})
 	if err != nil {
 		g.failJSON(w, v, refusal{code: g.fault(err), wait: retryAfter(err)})
 		return
@@ -92,17 +211,18 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 	writeJSON(w, http.StatusOK, g.challengeJSON(v, challenge))
 }
 
-// servePicture draws a challenge. The same token gets the same bytes each time,
-// and looking at it never uses it up (CAP-8).
-func (g *Gate) servePicture(w http.ResponseWriter, r *http.Request, v *visitor, name string) {
+// serveMedia draws or speaks a challenge. The same token gets the same bytes each
+// time, and looking at it never uses it up (CAP-8).
+func (g *Gate) serveMedia(w http.ResponseWriter, r *http.Request, v *visitor, name string) {
 	gone := refusal{code: codeCaptchaExpired, status: http.StatusNotFound}
-	token, ok := strings.CutSuffix(name, ".png")
-	if !ok {
+	suffix := path.Ext(name)
+	claims, err := g.captchas.Unpack(strings.TrimSuffix(name, suffix))
+	file, known := rendered[claims.Kind]
+	switch {
+	case suffix != rendered[captcha.Image].suffix && suffix != rendered[captcha.Audio].suffix:
 		g.fail(w, r, v, refusal{code: codeNotFound})
 		return
-	}
-	claims, err := g.captchas.Unpack(token)
-	if err != nil || claims.Kind != captcha.Image {
+	case err != nil || !known || suffix != file.suffix:
 		g.failJSON(w, v, gone)
 		return
 	}
@@ -115,16 +235,31 @@ func (g *Gate) servePicture(w http.ResponseWriter, r *http.Request, v *visitor, 
 		g.failJSON(w, v, gone)
 		return
 	}
-	picture, err := g.captchas.Render(claims)
+	body, err := g.captchas.Render(claims)
 	if err != nil {
 		g.failJSON(w, v, gone)
 		return
 	}
 	harden(w)
-	w.Header().Set("Content-Type", "image/png")
-	serveBytes(w, r, picture)
+	w.Header().Set("Content-Type", file.contentType)
+	serveBytes(w, r, body)
 }
 
+// firstRange is a request for part of a file, as players make it.
+var firstRange = regexp.MustCompile(`^bytes=(\d{1,9})-(\d{0,9})$`)
+
+// serveBytes answers with a file or the part of it that was asked for. A range
+// that it has not is ignored (RFC 9110, 14.2): net/http's answer to such ones
+// loses the headers set before (WEB-1).
 func serveBytes(w http.ResponseWriter, r *http.Request, body []byte) {
+	if match := firstRange.FindStringSubmatch(r.Header.Get("Range")); match == nil {
+		r.Header.Del("Range")
+	} else {
+		first, _ := strconv.Atoi(match[1]) // nine digits fit
+		last, err := strconv.Atoi(match[2])
+		if first >= len(body) || err == nil && last < first {
+			r.Header.Del("Range")
+		}
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
+	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
 // expand replaces placeholders in the configured texts. One that is unknown or
@@ -46,6 +47,10 @@ func (g *Gate) expand() error {
 	if c := g.Captcha; c != nil {
 		text("captcha alphabet", &c.Alphabet)
 		text("captcha bind", &c.Bind)
+		text("captcha level", &c.Level)
+		if c.Noise != nil {
+			text("captcha noise colour", &c.Noise.Colour)
+		}
 	}
 	if c := g.Session; c != nil {
 		text("session cookie_name", &c.CookieName)
@@ -85,19 +90,37 @@ func (g *Gate) checkShape() error {
 	case !realmPattern.MatchString(g.Realm):
 		return fmt.Errorf("realm: %q is not 1 to 64 letters, digits, dots, underscores or hyphens", g.Realm)
 	}
-	for _, check := range []func() error{g.checkPaths, g.checkSession, g.checkThrottle} {
+	for _, check := range []func() error{g.checkPaths, g.checkChallenge, g.checkSession, g.checkThrottle} {
 		if err := check(); err != nil {
 			return err
 		}
-	}
-	if !slices.Contains([]string{bindNetwork, bindAddress, bindOff}, g.Captcha.Bind) {
-		return fmt.Errorf("captcha bind: %q is none of network, address, off", g.Captcha.Bind)
 	}
 	switch {
 	case g.State.Store != storeLocal && g.State.Store != storeMemory:
 		return fmt.Errorf("state: %q is none of local, memory", g.State.Store)
 	case g.State.Store != storeLocal && g.State.File != "":
 		return fmt.Errorf("state %s: takes no file", g.State.Store)
+	}
+	return nil
+}
+
+// checkChallenge holds what the library does not: it learns of proofs of work only
+// when a challenge is made.
+func (g *Gate) checkChallenge() error {
+	c := g.Captcha
+	if !slices.Contains([]string{bindNetwork, bindAddress, bindOff}, c.Bind) {
+		return fmt.Errorf("captcha bind: %q is none of network, address, off", c.Bind)
+	}
+	if n := c.Noise; n != nil && !slices.Contains([]string{"", colourBands, colourCharacter}, n.Colour) {
+		return fmt.Errorf("captcha noise colour: %q is none of bands, character", n.Colour)
+	}
+	for _, w := range []struct {
+		field string
+		time  caddy.Duration
+	}{{"work", c.Work}, {"work_alone", *c.WorkAlone}} {
+		if d := time.Duration(w.time); d != 0 && (d < captcha.MinWork || d > captcha.MaxWork) {
+			return fmt.Errorf("captcha %s: %v is not within %v and %v", w.field, d, captcha.MinWork, captcha.MaxWork)
+		}
 	}
 	return nil
 }
@@ -135,6 +158,7 @@ func (g *Gate) checkPaths() error {
 	case g.owns(localpath.Path(target)):
 		return fmt.Errorf("landing: %s is one of the gate's own paths", g.Landing)
 	}
+	g.Landing = target
 	return nil
 }
 
@@ -142,8 +166,9 @@ func checkOwnPath(field, path string) error {
 	switch {
 	case path == "/":
 		return fmt.Errorf("%s: / is the whole site", field)
-	case !localpath.Plain(&url.URL{Path: path}), strings.HasSuffix(path, "/"), strings.ContainsAny(path, "*%"):
-		return fmt.Errorf("%s: %q is not a plain absolute path such as /login", field, path)
+	case !localpath.Plain(&url.URL{Path: path}), strings.HasSuffix(path, "/"), strings.ContainsAny(path, `*%"'`),
+		(&url.URL{Path: path}).EscapedPath() != path:
+		return fmt.Errorf("%s: %q is not a plain absolute path such as /login, in characters that need no escape", field, path)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
 // CaptchaConfig sets how challenges are made.
@@ -30,12 +32,30 @@ type CaptchaConfig struct {
 	// "network" (IPv4 /24, IPv6 /56), "address", or "off". Default: network.
 	Bind string `json:"bind,omitempty"`
 
-	// How much is drawn over and under the characters.
+	// Whether a visitor can hear digits instead of reading a picture. Default:
+	// true.
+	Audio *bool `json:"audio,omitempty"`
+
+	// How hard pictures and sounds are: "easy", "normal" or "hard". Default:
+	// normal.
+	Level string `json:"level,omitempty"`
+
+	// A proof of work that the browser does while the visitor types, as the time
+	// it takes a slow phone, 100ms to 2m. Without JavaScript the picture is hard
+	// instead. Default: none.
+	Work caddy.Duration `json:"work,omitempty"`
+
+	// A proof of work in place of an answer, for visitors who can use neither
+	// picture nor sound (WCAG 2.2, 3.3.8), as the time it takes a slow phone,
+	// 100ms to 2m; 0 offers none. Default: 15s.
+	WorkAlone *caddy.Duration `json:"work_alone,omitempty"`
+
+	// What is drawn over and under the characters.
 	Noise *NoiseConfig `json:"noise,omitempty"`
 }
 
-// NoiseConfig counts the shapes drawn over and under the characters of a
-// picture. A field left out keeps its default.
+// NoiseConfig says what is drawn over and under the characters of a picture. A
+// field left out keeps its default, which depends on the level.
 type NoiseConfig struct {
 	// Curved lines.
 	Lines *int `json:"lines,omitempty"`
@@ -43,6 +63,10 @@ type NoiseConfig struct {
 	Dots *int `json:"dots,omitempty"`
 	// Arcs.
 	Arcs *int `json:"arcs,omitempty"`
+	// "bands": colours change across characters, which does not show programs
+	// where one ends. "character": each has one of its own, the look that people
+	// expect. Default: bands.
+	Colour string `json:"colour,omitempty"`
 }
 
 // SessionConfig sets how long visitors stay signed in, and the cookie.
@@ -147,6 +171,9 @@ const (
 	bindAddress = "address"
 	bindOff     = "off"
 
+	colourBands     = "bands"
+	colourCharacter = "character"
+
 	storeLocal  = "local"
 	storeMemory = "memory"
 )
@@ -175,6 +202,12 @@ func (g *Gate) setDefaults() {
 	if g.Captcha.Height == 0 {
 		g.Captcha.Height = 80
 	}
+	if g.Captcha.Audio == nil {
+		on := true
+		g.Captcha.Audio = &on
+	}
+	or(&g.Captcha.Level, captcha.Normal.String())
+	orDuration(&g.Captcha.WorkAlone, 15*time.Second)
 
 	if g.Session == nil {
 		g.Session = new(SessionConfig)

@@ -24,13 +24,14 @@ const (
 // The longest value of each field in bytes (INP-8). A return target is bounded
 // where it is judged: one that is too long is forgotten, not refused.
 var maxField = map[string]int{
-	"username": 255, "password": 1024, "captcha_token": 1024, "captcha_answer": 64,
+	"username": 255, "password": 1024, "captcha_token": 1024, "captcha_answer": 64, "captcha_work": 512,
 }
 
 // signInFields are the fields of the sign-in form.
 type signInFields struct {
 	username, password   string
 	captchaToken, answer string
+	work                 string // solution of the challenge's puzzle
 	returnTo             string
 	remember             bool
 }
@@ -53,24 +54,22 @@ func mediaType(r *http.Request) string {
 // (CRD-10). The code says what is wrong with it, "" if nothing is.
 func readFields(w http.ResponseWriter, r *http.Request) (signInFields, code) {
 	kind := mediaType(r)
-	if kind != typeForm && kind != typeJSON || r.Header.Get("Content-Encoding") != "" {
-		return signInFields{}, codeUnsupportedMediaType
-	}
 	if r.ContentLength > maxBody {
 		return signInFields{}, codeTooLarge
 	}
-	// A client that dribbles its body must not hold the connection (INP-6).
-	// Where the connection knows no deadlines, Caddy's own limits remain.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	if kind != typeForm && kind != typeJSON || r.Header.Get("Content-Encoding") != "" {
+		return signInFields{}, codeUnsupportedMediaType
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return signInFields{}, codeTooLarge
 	}
 	if err != nil {
 		return signInFields{}, codeMalformed
 	}
+	// It is read to its end, so the connection can go on.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	w.Header().Del("Connection")
 	parse := parseForm
 	if kind == typeJSON {
 		parse = parseJSON
@@ -81,7 +80,7 @@ func readFields(w http.ResponseWriter, r *http.Request) (signInFields, code) {
 	}
 	return signInFields{
 		username: values["username"], password: values["password"],
-		captchaToken: values["captcha_token"], answer: values["captcha_answer"],
+		captchaToken: values["captcha_token"], answer: values["captcha_answer"], work: values["captcha_work"],
 		returnTo: values["rd"], remember: ticked(values["remember"]),
 	}, ""
 }

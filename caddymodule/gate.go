@@ -108,6 +108,7 @@ type Gate struct {
 	cookies  session.Cookies
 	browsers *seal.Keyring
 	captchas *captcha.Maker
+	level    captcha.Level
 	throttle *throttle.Throttle
 	slots    *throttle.Slots
 	identity identity.Headers
@@ -190,10 +191,13 @@ func (g *Gate) provisionSecrets(ctx caddy.Context) error {
 		return fmt.Errorf("secret: %w", err)
 	}
 	c := g.Captcha
+	if g.level, err = captcha.ParseLevel(c.Level); err != nil {
+		return fmt.Errorf("captcha: %w", err)
+	}
 	g.captchas, err = captcha.New(captcha.Options{
 		Secrets: secrets, Realm: g.Realm,
 		Length: c.Length, Alphabet: c.Alphabet, Lifetime: time.Duration(c.Lifetime),
-		Width: c.Width, Height: c.Height, Noise: c.noise(),
+		Level: g.level, Width: c.Width, Height: c.Height, Noise: c.noise(g.level),
 		Now: g.now,
 	})
 	if err != nil {
@@ -202,18 +206,21 @@ func (g *Gate) provisionSecrets(ctx caddy.Context) error {
 	return nil
 }
 
-func (c *CaptchaConfig) noise() *captcha.Noise {
-	noise := captcha.DefaultNoise
-	if c.Noise != nil {
-		for _, n := range []struct {
-			set *int
-			to  *int
-		}{{c.Noise.Lines, &noise.Lines}, {c.Noise.Dots, &noise.Dots}, {c.Noise.Arcs, &noise.Arcs}} {
-			if n.set != nil {
-				*n.to = *n.set
-			}
+// noise is what the configuration says, nil if it says nothing.
+func (c *CaptchaConfig) noise(level captcha.Level) *captcha.Noise {
+	if c.Noise == nil {
+		return nil
+	}
+	noise := captcha.DefaultNoise(level)
+	for _, n := range []struct {
+		set *int
+		to  *int
+	}{{c.Noise.Lines, &noise.Lines}, {c.Noise.Dots, &noise.Dots}, {c.Noise.Arcs, &noise.Arcs}} {
+		if n.set != nil {
+			*n.to = *n.set
 		}
 	}
+	noise.OneColour = c.Noise.Colour == colourCharacter
 	return &noise
 }
 

@@ -27,8 +27,8 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, v *visitor, path
 		"challenge": g.serveChallenge,
 		"session":   g.serveSession,
 	}[name]
-	if picture, ok := strings.CutPrefix(name, "challenge/"); ok {
-		serve = func(w http.ResponseWriter, r *http.Request, v *visitor) { g.servePicture(w, r, v, picture) }
+	if media, ok := strings.CutPrefix(name, "challenge/"); ok {
+		serve = func(w http.ResponseWriter, r *http.Request, v *visitor) { g.serveMedia(w, r, v, media) }
 	}
 	if asset, ok := strings.CutPrefix(name, "assets/"); ok {
 		serve = func(w http.ResponseWriter, r *http.Request, v *visitor) { g.serveAsset(w, r, v, asset) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -100,7 +101,7 @@ const typeJSON = "application/json"
 // contentSecurityPolicy lets the page load its own files and nothing else
 // (WEB-3).
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
-	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+	"media-src 'self'; worker-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // harden sets the headers that every answer of the gate has. The referrer
 // policy is same-origin and not stricter: without a referrer browsers send
@@ -216,7 +217,7 @@ func (g *Gate) writePage(w http.ResponseWriter, status int, name string, view pa
 	var body bytes.Buffer
 	if err := g.site.Render(&body, name, view); err != nil {
 		g.logger.Error("page failed", zap.String("template", name), zap.Error(err))
-		http.Error(w, "internal error", http.StatusInternalServerError)
+		writeFault(w)
 		return
 	}
 	harden(w)
@@ -224,6 +225,14 @@ func (g *Gate) writePage(w http.ResponseWriter, status int, name string, view pa
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes())
+}
+
+// writeFault is the answer when not even the page can be written.
+func writeFault(w http.ResponseWriter) {
+	harden(w)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = io.WriteString(w, "internal error\n")
 }
 
 // seeOther sends the browser to a path on this host (RED-3).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -37,7 +38,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 			panic(cause)
 		}
 		g.logger.Error("panic", zap.Any("cause", cause), zap.ByteString("stack", debug.Stack()))
-		http.Error(w, "internal error", http.StatusInternalServerError)
+		writeFault(w)
 		pass = false
 	}()
 
@@ -46,7 +47,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 	v.presented = g.cookies.Take(r.Header, v.secure)
 
 	if path, own := g.ownPath(r); own {
-		g.prepare(r, &v)
+		g.prepare(w, r, &v)
 		g.serveOwn(w, r, &v, path)
 		return false
 	}
@@ -58,7 +59,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 	if !g.isProtected(r) {
 		return true
 	}
-	g.prepare(r, &v)
+	g.prepare(w, r, &v)
 	if err != nil {
 		g.fail(w, r, &v, refusal{code: g.fault(err)})
 		return false
@@ -67,8 +68,17 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 	return false
 }
 
-// prepare fills in what only the gate's own answers need.
-func (g *Gate) prepare(r *http.Request, v *visitor) {
+// prepare fills in what only the gate's own answers need, and bounds how long a
+// body may take that stalls. HTTP/1 waits for a whole body before it answers,
+// unless the connection ends with the answer (INP-6).
+func (g *Gate) prepare(w http.ResponseWriter, r *http.Request, v *visitor) {
+	if r.ContentLength != 0 {
+		// Where the connection knows no deadlines, Caddy's own limits remain.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+	}
 	v.prefix = pathPrefix(r)
 	v.lang = g.site.Language(r.Header.Get("Accept-Language"))
 }
@@ -156,9 +166,6 @@ func (g *Gate) isProtected(r *http.Request) bool {
 // page at this very address, everything else a plain refusal. The body of an
 // upload is not read (INP-6).
 func (g *Gate) ask(w http.ResponseWriter, r *http.Request, v *visitor) {
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		w.Header().Set("Connection", "close")
-	}
 	if !isNavigation(r) {
 		g.failJSON(w, v, refusal{code: codeUnauthenticated})
 		return

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 	"github.com/captcha-gate/captcha-gate/captcha"
@@ -22,16 +23,21 @@ func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		_, found, err := g.signedIn(detached(r), v)
-		wish := original(r).Query().Get("rd")
+		query := original(r).Query()
+		returnTo := query.Get("rd")
 		switch {
 		case err != nil:
 			g.fail(w, r, v, refusal{code: g.fault(err)})
 		case found:
-			seeOther(w, g.returnTarget(v, wish))
+			seeOther(w, g.returnTarget(v, returnTo))
 		case isScript(r) && wantsJSON(r):
 			g.failJSON(w, v, refusal{code: codeUnauthenticated})
 		default:
-			g.showSignIn(w, r, v, signInForm{status: http.StatusOK, returnTo: wish})
+			wanted := wish{kind: captcha.Image}
+			if query.Get("kind") == captcha.Audio.String() {
+				wanted = wish{kind: captcha.Audio, voice: g.voice(r)}
+			}
+			g.showSignIn(w, r, v, signInForm{status: http.StatusOK, returnTo: returnTo, wanted: wanted})
 		}
 	case http.MethodPost:
 		g.signIn(w, r, v)
@@ -50,6 +56,8 @@ type signInForm struct {
 	remember bool
 	// returnTo is the wish, judged again before it is written anywhere.
 	returnTo string
+	// wanted is the challenge to show. A puzzle alone is for scripts.
+	wanted wish
 	// refresh is the page's own address when it is shown in place.
 	refresh string
 }
@@ -65,11 +73,11 @@ func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fo
 	} else {
 		browser = newBrowserID()
 	}
-	challenge, err := g.newChallenge(r, browser)
+	challenge, err := g.newChallenge(r, browser, form.wanted)
 	if err != nil {
 		form.code, form.wait = g.fault(err), retryAfter(err)
 		form.status = form.code.status()
-	} else if len(known) == 0 && !isScript(r) && form.code != codeCrossOrigin {
+	} else if len(known) == 0 && !isScript(r) && g.sameOrigin(r, v) {
 		if err := g.rememberBrowser(w, v, browser, 0); err != nil {
 			g.fail(w, r, v, refusal{code: codeInternal})
 			return
@@ -85,7 +93,39 @@ func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fo
 		view.ReturnTo = target
 	}
 	view.RefreshURL = g.refreshURL(v, form, view.ReturnTo)
+	voice := form.wanted.voice
+	if voice == "" {
+		voice = g.voice(r)
+	}
+	g.offerOthers(&view, voice)
 	g.writePage(w, form.status, "sign-in", view)
+}
+
+// voiceNames are the languages of sounds, each in its own words.
+var voiceNames = map[string]string{
+	"en": "English", "zh": "中文", "ru": "Русский", "es": "Español", "de": "Deutsch",
+	"fr": "Français", "ar": "العربية", "hi": "हिन्दी", "pt": "Português", "ja": "日本語",
+}
+
+// offerOthers adds the other ways to prove oneself to the page: a sound, also
+// without JavaScript, and with it a puzzle.
+func (g *Gate) offerOthers(view *page.View, voice string) {
+	view.WorkOffered, view.WorkSilent = g.offers(captcha.Work), g.Captcha.Work > 0
+	if !g.offers(captcha.Audio) {
+		return
+	}
+	query := url.Values{"kind": {captcha.Audio.String()}}
+	if view.ReturnTo != "" {
+		query.Set("rd", view.ReturnTo)
+	}
+	login := view.Prefix + g.Login[0] + "?"
+	view.ListenURL = login + query.Encode()
+	for _, name := range captcha.Languages() {
+		query.Set("voice", name)
+		view.Voices = append(view.Voices, page.Voice{
+			Tag: name, Name: voiceNames[name], URL: login + query.Encode(), Current: name == voice,
+		})
+	}
 }
 
 // refreshURL is the link to the same page with a new picture, for browsers
@@ -161,13 +201,14 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 		g.showSignIn(w, r, v, signInForm{
 			status: why.code.status(), code: why.code, wait: why.wait,
 			userName: fields.username, remember: fields.remember, returnTo: fields.returnTo,
+			wanted: g.again(r, fields.captchaToken, false),
 		})
 		return
 	}
 	f := refusal{code: why.code, wait: why.wait}
 	if known := g.knownBrowsers(v); len(known) > 0 {
 		// Without a new challenge the reply is still right; the script asks for one.
-		if challenge, err := g.newChallenge(r, known[0]); err == nil {
+		if challenge, err := g.newChallenge(r, known[0], g.again(r, fields.captchaToken, true)); err == nil {
 			f.captcha = g.challengeJSON(v, challenge)
 		}
 	}
@@ -194,7 +235,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	switch {
 	case len(browsers) == 0:
 		return verdict{code: codeCookiesRequired}
-	case f.captchaToken == "" || f.answer == "":
+	case f.captchaToken == "" || f.answer == "" && f.work == "":
 		return verdict{code: codeCaptchaRequired}
 	}
 	if !g.HumanOnly {
@@ -218,7 +259,9 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 		return g.faulty(err)
 	}
 	if wrong != "" {
-		attempt.CaptchaFailed(ctx)
+		if wrong != codeCaptchaRequired { // nothing was judged, and it is given back
+			attempt.CaptchaFailed(ctx)
+		}
 		return verdict{code: wrong}
 	}
 	level, fingerprint := session.Human, [16]byte{}
@@ -253,7 +296,7 @@ func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte
 		if scope, err = g.scope(ctx, r, browser); err != nil {
 			return browser, "", err
 		}
-		err = g.captchas.Check(f.captchaToken, f.answer, scope, spend)
+		err = g.captchas.Check(captcha.Response{Token: f.captchaToken, Answer: f.answer, Work: f.work}, scope, spend)
 		if !errors.Is(err, captcha.ErrMoved) {
 			break
 		}
@@ -261,6 +304,8 @@ func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte
 	switch {
 	case err == nil:
 		return browser, "", nil
+	case errors.Is(err, captcha.ErrIncomplete):
+		return browser, codeCaptchaRequired, nil
 	case errors.Is(err, captcha.ErrWrong):
 		return browser, codeCaptchaWrong, nil
 	case errors.Is(err, captcha.ErrInvalid), errors.Is(err, captcha.ErrExpired),

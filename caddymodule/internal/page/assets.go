@@ -50,6 +50,7 @@ func (s *Site) loadAssets(o Options) error {
 	for _, own := range []struct{ file, plain, stem, ext, contentType string }{
 		{"gate.css", "gate.css", "gate", ".css", "text/css; charset=utf-8"},
 		{"gate.js", "gate.js", "gate", ".js", "text/javascript; charset=utf-8"},
+		{"work.js", "work.js", "work", ".js", "text/javascript; charset=utf-8"},
 		{"mark.svg", "icon", "mark", ".svg", "image/svg+xml"},
 	} {
 		body, err := assetFiles.ReadFile("assets/" + own.file)

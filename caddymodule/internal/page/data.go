@@ -22,7 +22,7 @@ func (d *data) Title() string { return d.site.title }
 // Contact is whom to ask for help, or nil.
 func (d *data) Contact() *Contact { return d.site.contact }
 
-// Asset is the address of one of "gate.css", "gate.js", "style.css" (the
+// Asset is the address of one of "gate.css", "gate.js", "work.js", "style.css" (the
 // operator's), "logo" (the operator's) and "icon".
 func (d *data) Asset(name string) string {
 	public, ok := d.site.public[name]
@@ -46,6 +46,19 @@ func (d *data) Refresh() string { return local(d.RefreshURL) }
 
 // Listen is the page again with a sound.
 func (d *data) Listen() string { return local(d.ListenURL) }
+
+// Local is a path on this host, "" for everything else.
+func (d *data) Local(address string) string { return local(address) }
+
+// Voice is the language of sounds that is chosen now.
+func (d *data) Voice() (chosen Voice) {
+	for _, v := range d.Voices {
+		if v.Current {
+			return v
+		}
+	}
+	return Voice{}
+}
 
 // Picture is the address of the picture.
 func (d *data) Picture() string {

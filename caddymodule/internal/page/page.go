@@ -108,8 +108,22 @@ type View struct {
 	// for a sound, "" as long as there are none.
 	RefreshURL, ListenURL string
 
+	// Voices are the languages that a sound can be spoken in.
+	Voices []Voice
+	// WorkOffered offers a puzzle for the device in place of an answer;
+	// WorkSilent has the script ask for a challenge with a puzzle at once.
+	WorkOffered, WorkSilent bool
+
 	// Captcha is the challenge; nil hides the picture and its field.
 	Captcha *Captcha
+}
+
+// Voice is a language of sounds.
+type Voice struct {
+	Tag, Name string
+	// URL is the page again with a sound in this language.
+	URL     string
+	Current bool
 }
 
 // Captcha is a challenge to show: a picture, or a sound if AudioURL is set.

@@ -108,7 +108,10 @@ func TestSignInFitsInItsBudget(t *testing.T) {
 	js, _ := s.Asset(s.public["gate.js"])
 	for _, lang := range builtIn {
 		page := render(t, s, "sign-in", with(func(v *View) {
-			v.Lang, v.Prefix, v.ListenURL = Lang(lang), "/app", "/login?kind=audio&rd=%2Fwiki"
+			v.Lang, v.Prefix = Lang(lang), "/app"
+			for len(v.Voices) < 10 {
+				v.Voices = append(v.Voices, v.Voices[1])
+			}
 		}))
 		sum := len(page) + len(css.Body) + len(js.Body)
 		t.Logf("%s: page %d + style %d + script %d = %d bytes", lang, len(page), len(css.Body), len(js.Body), sum)
@@ -170,11 +173,12 @@ func TestWithoutScriptTheFormIsWhole(t *testing.T) {
 			links = append(links, href)
 		}
 	}
-	if want := []string{"/login?rd=%2Fwiki"}; !slices.Equal(links, want) {
-		t.Errorf("links %v, want %v for a new picture", links, want)
+	listen := "/login?kind=audio&rd=%2Fwiki"
+	if want := []string{"/login?rd=%2Fwiki", listen, listen + "&voice=en", listen + "&voice=ar"}; !slices.Equal(links, want) {
+		t.Errorf("links %v, want %v", links, want)
 	}
 	for _, n := range d.all("hidden") {
-		if id, _ := attr(n, "id"); id != "reveal" && id != "caps-lock" {
+		if id, _ := attr(n, "id"); id != "reveal" && id != "caps-lock" && id != "neither" {
 			t.Errorf("<%s id=%s> is hidden without script", n.Data, id)
 		}
 	}
@@ -270,12 +274,13 @@ func TestRememberIsOfferedAndKept(t *testing.T) {
 
 func TestListeningIsOfferedOnlyWhereThereAreSounds(t *testing.T) {
 	s := newSite(t, Options{})
-	d := parse(t, render(t, s, "sign-in", signInView()))
-	if d.find("data-kind", "audio") != nil || d.find("id", "sound") != nil {
+	d := parse(t, render(t, s, "sign-in", with(func(v *View) { v.ListenURL, v.Voices = "", nil })))
+	if d.find("data-kind", "audio") != nil || d.find("id", "sound") != nil || d.find("id", "voice") != nil {
 		t.Error("a sound is offered where there is none")
 	}
 	d = parse(t, render(t, s, "sign-in", with(func(v *View) { v.ListenURL = "/login?kind=audio" })))
 	wantAttr(t, d.must(t, "data-kind", "audio"), "href", "/login?kind=audio")
+	wantAttr(t, d.must(t, "id", "voice"), "lang", "en")
 	if _, ok := attr(d.must(t, "id", "sound"), "src"); ok {
 		t.Error("a picture's challenge has a sound")
 	}
@@ -394,6 +399,23 @@ func BenchmarkRenderSignIn(b *testing.B) {
 		out.Reset()
 		if err := s.Render(&out, "sign-in", v); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestAPuzzleIsOfferedOnlyWhereThereIsOne(t *testing.T) {
+	s := newSite(t, Options{})
+	for _, c := range []struct{ offered, silent, worker bool }{{false, false, false}, {true, false, true}, {false, true, true}, {true, true, true}} {
+		d := parse(t, render(t, s, "sign-in", with(func(v *View) { v.WorkOffered, v.WorkSilent = c.offered, c.silent })))
+		form := d.must(t, "id", "sign-in")
+		if worker, _ := attr(form, "data-worker"); (worker != "") != c.worker {
+			t.Errorf("%+v: worker %q", c, worker)
+		}
+		if _, silent := attr(form, "data-silent"); silent != c.silent {
+			t.Errorf("%+v: silent %v", c, silent)
+		}
+		if offered := d.find("id", "neither") != nil && d.find("id", "work") != nil; offered != c.offered {
+			t.Errorf("%+v: offered %v", c, offered)
 		}
 	}
 }

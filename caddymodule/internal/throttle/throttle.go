@@ -65,7 +65,13 @@ const (
 	BucketClient = "client"
 	BucketUser   = "user"
 	BucketIssue  = "issue"
+	BucketWork   = "work"
 )
+
+// workRule bounds puzzles that stand in for an answer, per client network. It is stricter than any default, because a
+// program solves them as well as anybody: what it buys with one is a single try at a password, and this is how many it
+// gets.
+var workRule = Rule{6, 10 * time.Minute}
 
 // LimitError says that a bucket is full: 429. It is the same for known and unknown users (THR-10).
 type LimitError struct {
@@ -116,6 +122,12 @@ func (t *Throttle) ReserveSignIn(ctx context.Context, client netip.Addr, user st
 // store's error; nothing may be drawn then.
 func (t *Throttle) Draw(ctx context.Context, client netip.Addr) error {
 	_, err := t.reserve(ctx, BucketIssue, t.rules.Issue, network(client))
+	return err
+}
+
+// DrawWork counts one puzzle that stands in for an answer, like Draw. The default rule is fixed: 6 in 10 minutes.
+func (t *Throttle) DrawWork(ctx context.Context, client netip.Addr) error {
+	_, err := t.reserve(ctx, BucketWork, workRule, network(client))
 	return err
 }
 

@@ -9,9 +9,9 @@
 
   const byId = (id) => document.getElementById(id);
   const texts = form.dataset;
-  const {username, password, captcha_answer: answer, captcha_token: token, remember} = form.elements;
+  const {username, password, captcha_answer: answer, captcha_token: token, captcha_work: work, remember} = form.elements;
   const fields = [username, password, answer].filter(Boolean);
-  const captcha = byId('captcha'), picture = byId('picture'), sound = byId('sound');
+  const captcha = byId('captcha'), picture = byId('picture'), sound = byId('sound'), voice = byId('voice');
   const reveal = byId('reveal'), capsLock = byId('caps-lock');
   const button = form.querySelector('[type=submit]'), label = button.firstElementChild;
   const idleLabel = label.textContent;
@@ -23,6 +23,7 @@
 
   // say puts a message where it belongs: at a field, or above the form.
   function say(field, text) {
+    if (field === answer && captcha.dataset.kind === 'work') field = null; // it is not shown
     byId((field ? field.id : 'form') + '-error').textContent = text;
     if (field) field.setAttribute('aria-invalid', text !== '');
   }
@@ -79,21 +80,51 @@
   }
 
   function show(challenge) {
-    const isSound = challenge.kind === 'audio';
+    const {kind} = challenge;
     captcha.hidden = false;
-    captcha.dataset.kind = challenge.kind;
-    answer.required = true;
+    captcha.dataset.kind = kind;
+    answer.required = kind !== 'work';
+    answer.inputMode = kind === 'audio' ? 'numeric' : 'text';
     answer.value = '';
     token.value = challenge.token;
-    (isSound ? sound : picture).src = isSound ? challenge.audio_url : challenge.image_url;
-    picture.classList.toggle('loading', !isSound);
+    if (kind === 'audio') sound.src = challenge.audio_url;
+    else if (kind === 'image') picture.src = challenge.image_url;
+    picture.classList.toggle('loading', kind === 'image');
+    solve(challenge.work);
     expectFor(challenge.lifetime);
+  }
+
+  // --- Proof of work ---
+
+  const bar = byId('work'), status = byId('work-status'), runs = status?.textContent;
+  let worker, solved; // solved ends with the puzzle, or at once if there is none
+
+  // solve has a worker solve a puzzle, beside whatever the visitor does.
+  function solve(puzzle) {
+    worker?.terminate();
+    worker = null;
+    work.value = '';
+    solved = Promise.resolve();
+    if (!puzzle) return;
+    if (bar) [bar.value, status.textContent] = [0, runs];
+    worker = new Worker(texts.worker);
+    solved = new Promise((resolve) => {
+      worker.onmessage = ({data}) => {
+        if (bar && data.done) bar.value = data.done;
+        if (!data.solution) return;
+        work.value = data.solution;
+        if (bar) status.textContent = status.dataset.done;
+        resolve();
+      };
+      worker.onerror = resolve; // the server will say what is missing
+    });
+    worker.postMessage(puzzle);
   }
 
   async function renew(kind, quiet) {
     if (sending) return false;
     const mine = ++turn, before = answer.value;
-    const reply = await ask(`${texts.challenge}?kind=${kind}&for=login`);
+    const reply = await ask(`${texts.challenge}?kind=${kind}&for=login&voice=${voice?.lang || ''}`);
     // Meanwhile another was asked for, the form was sent, or typing began.
     if (mine !== turn || (quiet && !before && answer.value)) return false;
     if (reply.token) show(reply);
@@ -105,7 +136,7 @@
     if (!await renew(kind)) return;
     say(answer, '');
     say(null, '');
-    answer.focus();
+    (kind === 'work' ? button : answer).focus();
     if (kind === 'audio') sound.play().catch(() => {}); // its controls remain
   }
 
@@ -172,6 +203,7 @@
     turn++; // a picture still on its way must not replace the one answered
     setRevealed(false); // so that password managers see a password
     setSending(true);
+    await solved;
     const body = Object.fromEntries(new FormData(form));
     body.remember = Boolean(remember?.checked);
     const reply = await ask(form.action, body);
@@ -191,10 +223,12 @@
 
   // --- Comforts ---
 
-  for (const link of captcha.querySelectorAll('a')) {
+  for (const link of captcha.querySelectorAll('[data-kind]')) {
     link.setAttribute('role', 'button');
+    link.hidden = false;
     link.addEventListener('click', (event) => {
       event.preventDefault();
+      if (link.lang) [voice.lang, voice.textContent, voice.closest('details').open] = [link.lang, link.textContent, false];
       renewAndType(link.dataset.kind);
     });
     link.addEventListener('keydown', (event) => {
@@ -229,4 +263,6 @@
   });
   if (!navigator.cookieEnabled) say(null, texts.cookies);
   expectFor(Number(texts.lifetime));
+  // The challenge in the page was made for browsers without scripts.
+  if ('silent' in texts && answer.required) renew(captcha.dataset.kind, true);
 })();
