@@ -136,7 +136,7 @@ func foreignToken(t *testing.T, secret, realm, purpose string) string {
 		t.Fatal(err)
 	}
 	defer maker.Close()
-	c, err := maker.Issue(captcha.Image, captcha.Scope{Purpose: purpose})
+	c, err := maker.Issue(captcha.Spec{Kind: captcha.Image}, captcha.Scope{Purpose: purpose})
 	if err != nil {
 		t.Fatal(err)
 	}

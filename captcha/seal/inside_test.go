@@ -16,7 +16,8 @@ func TestTokensOfAnotherVersionAreRefused(t *testing.T) {
 		token := make([]byte, headLength)
 		token[0] = byte(v)
 		copy(token[1:], k.slots()[0].id[:])
-		token = k.slots()[0].aead.Seal(token, token[1+keyIDLength:headLength], []byte("content"), k.additional(token))
+		additional := append([]byte{byte(v)}, k.slots()[0].additional[1:]...)
+		token = k.slots()[0].aead.Seal(token, token[1+keyIDLength:headLength], []byte("content"), additional)
 		_, err := k.Open(base64.RawURLEncoding.EncodeToString(token))
 		if ok := v == version; (err == nil) != ok {
 			t.Errorf("version %d: %v", v, err)
