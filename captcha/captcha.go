@@ -36,6 +36,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/captcha-gate/captcha-gate/captcha/seal"
@@ -220,6 +221,12 @@ type Maker struct {
 	cache    *cache
 }
 
+// Voices and typefaces are read once for all makers of a program.
+var (
+	sharedSpeaker = sync.OnceValues(newSpeaker)
+	sharedFaces   = sync.OnceValues(loadFaces)
+)
+
 // New makes a Maker. An error names the option that is wrong. Close it when it
 // is no longer used.
 func New(o Options) (*Maker, error) {
@@ -239,7 +246,7 @@ func New(o Options) (*Maker, error) {
 	if err != nil {
 		return nil, err
 	}
-	speaker, err := newSpeaker()
+	speaker, err := sharedSpeaker()
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ type artist struct {
 
 // newArtist prepares for pictures of so many pixels.
 func newArtist(width, height int, noise *Noise) (*artist, error) {
-	faces, err := loadFaces()
+	faces, err := sharedFaces()
 	if err != nil {
 		return nil, err
 	}

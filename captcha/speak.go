@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// The shape of a sound: 16 kHz would cost twice the bytes, and digits are
-// understood over the telephone too.
+// The shape of a sound. Digits are understood over the telephone too, so 8000
+// samples a second are enough.
 const (
-	sampleRate = 8000 // a second, one byte each
+	sampleRate = 8000 // one byte each
 
 	minDigits, maxDigits = 4, 8
 
@@ -20,34 +20,36 @@ const (
 	minGap = 1600
 	// breath are the samples between two words at least.
 	breath = 240
+	// babblers are how many speak backward under everything.
+	babblers = 2
 
-	// A clip is played by up to 12 % slower and lower or faster and higher:
-	// how far to move in it for each sample, in 1/65536 of a sample.
-	unit                   = 1 << 16
-	slowest, fastest       = unit * 88 / 100, unit * 112 / 100
-	layers                 = 2
-	maxSoundBytes          = waveHeader + leadIn + leadOut + maxDigits*perDigit
-	noiseGain        int32 = 1800 // of a random byte, in 1/65536
+	// Clips are played by up to 12 % slower and lower or faster and higher: how
+	// far to move in a clip for each sample, in 1/unit of a sample.
+	unit             = 1 << 16
+	slowest, fastest = unit * 88 / 100, unit * 112 / 100
 )
 
 // volume is a range of factors for the samples of clips, in 1/256.
 type volume struct{ low, high int32 }
 
-// mixture is how loud the parts of a sound are. All clips are equally loud.
+// mixture is how loud the parts of a sound are.
 type mixture struct {
 	digit  volume // what is to be typed
 	decoy  volume // backward words between the digits
-	babble volume // each layer of backward words under everything
+	babble volume // each of the babblers
 }
 
+// mixtures are tuned so that at Normal the decoys are nearly as loud as the
+// digits, while what sounds together with a digit is 8 dB below it: the first
+// misleads who cuts a sound where it is loud, the second is what people need.
 var mixtures = [...]mixture{
-	Easy:   {digit: volume{190, 230}, decoy: volume{60, 110}, babble: volume{20, 60}},
-	Normal: {digit: volume{150, 230}, decoy: volume{110, 220}, babble: volume{40, 70}},
-	Hard:   {digit: volume{150, 210}, decoy: volume{120, 200}, babble: volume{60, 110}},
+	Easy:   {digit: volume{170, 230}, decoy: volume{60, 120}, babble: volume{20, 50}},
+	Normal: {digit: volume{150, 230}, decoy: volume{125, 230}, babble: volume{40, 70}},
+	Hard:   {digit: volume{150, 220}, decoy: volume{150, 230}, babble: volume{60, 100}},
 }
 
-// speaker makes the sounds. It does not change once it is made, so any number
-// of goroutines may use one.
+// speaker makes the sounds. Nothing changes once it is made, so any number of
+// goroutines may use one.
 type speaker struct {
 	languages map[string]*language
 	pool      sync.Pool // of *speech
@@ -57,12 +59,11 @@ type speaker struct {
 type speech struct {
 	source rand.ChaCha8
 	random *rand.Rand // reads source
-	voice  uint32
-	mixed  []int32 // the sum of all clips, in 1/65536 of an 8 bit sample
+	mixed  []int32    // the sum of all clips, in 1/65536 of an 8 bit sample
 }
 
 // newSpeaker reads the embedded voices. An error names the file that is not
-// what voices/README.md says.
+// as voices/README.md says.
 func newSpeaker() (*speaker, error) {
 	languages, err := readLanguages()
 	if err != nil {
@@ -81,17 +82,17 @@ func newSpeaker() (*speaker, error) {
 // nothing else, so the size of a sound does not tell the digits.
 func soundLength(n int) int { return leadIn + leadOut + n*perDigit }
 
-// speak says 4 to 8 digits in a language of Languages, and mixes in backward
-// words, which are no digits but sound like speech. It returns a WAV file: PCM,
-// 8000 Hz, mono, 8 bit. The same arguments give the same bytes, on every
-// machine (CAP-8): there are only integers in here.
+// speak says 4 to 8 digits in one of Languages, with a voice that speaks
+// backward between them and more such voices under everything. It returns a WAV
+// file: PCM, 8000 Hz, mono, 8 bit. The same arguments give the same bytes, on
+// every machine (CAP-8): there are only integers in here.
 func (s *speaker) speak(seed [32]byte, digits, language string, level Level) ([]byte, error) {
 	spoken, ok := s.languages[language]
 	if !ok {
 		return nil, fmt.Errorf("captcha: language %q: no voice speaks it", language)
 	}
 	if !level.valid() {
-		return nil, fmt.Errorf("captcha: level %d is none", level)
+		return nil, fmt.Errorf("captcha: level: there is no %v", level)
 	}
 	if len(digits) < minDigits || len(digits) > maxDigits {
 		return nil, fmt.Errorf("captcha: digits: %d of them, not %d to %d", len(digits), minDigits, maxDigits)
@@ -103,77 +104,53 @@ func (s *speaker) speak(seed [32]byte, digits, language string, level Level) ([]
 	}
 	w := s.pool.Get().(*speech)
 	defer s.pool.Put(w)
-	w.source.Seed(seed)
-	w.mixed = w.mixed[:soundLength(len(digits))]
-	clear(w.mixed)
-	w.sayAll(digits, spoken, mixtures[level])
-	for range layers {
-		w.babble(spoken, mixtures[level].babble)
-	}
+	w.mix(seed, digits, spoken, mixtures[level])
 	return w.wave(), nil
 }
 
-// say is one clip to be played: which, how fast, how loud, and for how long.
-type say struct {
-	clip   []int8
-	step   int32 // in 1/65536 of a sample
-	gain   int32 // in 1/256
-	length int   // samples
-}
-
-// pick plays the clip at a random speed and volume.
-func (w *speech) pick(clip []int8, v volume) say {
-	step := w.between(slowest, fastest)
-	return say{
-		clip: clip, step: step, gain: w.between(v.low, v.high),
-		length: (len(clip) - 2) * unit / int(step),
+// mix fills the memory with a sound.
+func (w *speech) mix(seed [32]byte, digits string, l *language, m mixture) {
+	w.source.Seed(seed)
+	w.mixed = w.mixed[:soundLength(len(digits))]
+	clear(w.mixed)
+	w.sayAll(digits, l, m)
+	for range babblers {
+		w.babble(l, m.babble)
 	}
 }
 
-// backward picks any digit of any voice, backward.
-func (w *speech) backward(l *language, v volume) say {
-	return w.pick(l[w.random.Uint32N(voices)][w.random.Uint32N(10)].backward, v)
-}
-
-// between is a random number from low to high. All random numbers come from
-// here or from Uint32N: IntN gives others where an int has 32 bits.
-func (w *speech) between(low, high int32) int32 {
-	return low + int32(w.random.Uint32N(uint32(high-low+1)))
-}
-
-// sayAll says the digits, with gaps of random length before, between and after
-// them, and backward words in the gaps: who cuts the sound where it is loud
-// finds those too.
+// sayAll says the digits with one of the voices, with gaps of random length
+// before, between and after them, and lets the other voice fill the gaps.
 func (w *speech) sayAll(digits string, l *language, m mixture) {
-	var says [maxDigits]say
+	voice := w.random.Uint32N(voices)
+	says := new([maxDigits]say)[:len(digits)]
 	free := len(w.mixed) - leadIn - leadOut
-	w.voice = w.random.Uint32N(voices)
-	for i := range len(digits) {
-		says[i] = w.pick(l[w.voice][digits[i]-'0'].forward, m.digit)
+	for i := range says {
+		says[i] = w.forward(l.clips[voice][digits[i]-'0'], m.digit)
 		free -= says[i].length + minGap
 	}
-	var shares [maxDigits + 1]int
+	shares := new([maxDigits + 1]int)[:len(digits)+1] // of what is free, for each gap
 	total := 0
-	for i := range len(digits) + 1 {
+	for i := range shares {
 		shares[i] = int(w.between(1, 8))
 		total += shares[i]
 	}
-	position, gapStart := leadIn, breath
-	for i := range len(digits) {
+	position, gap := leadIn, breath
+	for i := range says {
 		position += free * shares[i] / total
-		w.fill(gapStart, position, l, m.decoy)
+		w.fill(gap, position, l, 1-voice, m.decoy)
 		w.add(says[i], position)
-		position += says[i].length
-		gapStart = position
-		position += minGap
+		gap = position + says[i].length
+		position = gap + minGap
 	}
-	w.fill(gapStart, len(w.mixed), l, m.decoy)
+	w.fill(gap, len(w.mixed), l, 1-voice, m.decoy)
 }
 
 // fill says backward words from one sample to another, as many as fit.
-func (w *speech) fill(from, to int, l *language, v volume) {
+func (w *speech) fill(from, to int, l *language, voice uint32, v volume) {
 	for {
-		s := w.pick(l[1-w.voice][w.random.Uint32N(10)].backward, v)
+		digit := l.decoys[w.random.Uint32N(uint32(len(l.decoys)))] - '0'
+		s := w.backward(l.clips[voice][digit], v)
 		from += int(w.between(breath, 4*breath))
 		if from+s.length+breath > to {
 			return
@@ -186,19 +163,8 @@ func (w *speech) fill(from, to int, l *language, v volume) {
 // babble says backward words one after the other, over the whole sound.
 func (w *speech) babble(l *language, v volume) {
 	for from := int(w.between(0, leadIn/2)); from < len(w.mixed); {
-		s := w.backward(l, v)
-		w.add(s, from)
+		s := w.backward(l.clips[w.random.Uint32N(voices)][w.random.Uint32N(10)], v)
+		w.addRough(s, from)
 		from += s.length + int(w.between(0, breath))
-	}
-}
-
-// add plays a clip from the position on, as far as there is room.
-func (w *speech) add(s say, position int) {
-	clip, at := s.clip, int32(0)
-	for i := range w.mixed[position:min(position+s.length, len(w.mixed))] {
-		pair := clip[at>>16:]
-		before, after := int32(pair[0]), int32(pair[1])
-		w.mixed[position+i] += (before<<8 + (after-before)*(at>>8&0xff)) * s.gain
-		at += s.step
 	}
 }

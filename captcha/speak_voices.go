@@ -4,7 +4,6 @@ import (
 	"embed"
 	"encoding/binary"
 	"fmt"
-	"slices"
 )
 
 // voiceFiles are the digits of each language, spoken by two voices; their
@@ -13,72 +12,101 @@ import (
 //go:embed voices/*.clips
 var voiceFiles embed.FS
 
-// languageTags are the languages that have a file.
-var languageTags = []string{"en", "ar", "de", "es", "fr", "hi", "ja", "pt", "ru", "zh"}
+// languageDecoys are the languages that have a file, and the digits that are no
+// digits when spoken backward. The others are nearly the same both ways, such
+// as nine.
+var languageDecoys = []struct{ tag, decoys string }{
+	{"en", "012345678"},
+	{"ar", "012456789"},
+	{"de", "01234678"},
+	{"es", "0234579"},
+	{"fr", "02345789"},
+	{"hi", "012345678"},
+	{"ja", "02345689"},
+	{"pt", "0234579"},
+	{"ru", "0123456789"},
+	{"zh", "0234679"},
+}
 
-// Languages are the languages that sounds can be spoken in, as BCP 47 tags,
-// English first and the others by the alphabet.
-func Languages() []string { return slices.Clone(languageTags) }
+// Languages are the languages that sounds can be spoken in, as BCP 47 tags:
+// English, then the others by the alphabet.
+func Languages() []string {
+	tags := make([]string, len(languageDecoys))
+	for i, l := range languageDecoys {
+		tags[i] = l.tag
+	}
+	return tags
+}
 
 const (
 	voices = 2
-	// The shortest and the longest clip, in samples.
-	minClip, maxClip = 800, 8000
+	// The shortest and the longest clip, in samples. Eight of the longest still
+	// fit into a sound.
+	minClip, maxClip = 800, 7500
 )
 
-// language is one language's clips, by voice and digit.
-type language [voices][10]clip
+// language is one language's clips, by voice and digit, and the digits that
+// are said backward between those that are to be typed.
+type language struct {
+	clips  [voices][10]clip
+	decoys string
+}
 
-// clip is one digit, forward and backward: signed samples of equal loudness,
-// one more than are played.
-type clip struct{ forward, backward []int8 }
+// clip is one digit. All clips are equally loud.
+type clip []sample
+
+// sample is a value, in 1/256 of an 8 bit one, and by how many 8 bit units the
+// next one is higher: all that is needed to play what lies between the two.
+type sample struct{ value, rise int16 }
 
 func readLanguages() (map[string]*language, error) {
-	languages := make(map[string]*language, len(languageTags))
-	for _, tag := range languageTags {
-		file, err := voiceFiles.ReadFile("voices/" + tag + ".clips")
+	languages := make(map[string]*language, len(languageDecoys))
+	for _, l := range languageDecoys {
+		file, err := voiceFiles.ReadFile("voices/" + l.tag + ".clips")
 		if err != nil {
-			return nil, fmt.Errorf("captcha: language %s: %w", tag, err)
+			return nil, fmt.Errorf("captcha: language %s: %w", l.tag, err)
 		}
-		if languages[tag], err = parseLanguage(file); err != nil {
-			return nil, fmt.Errorf("captcha: voices/%s.clips: %w", tag, err)
+		clips, err := parseClips(file)
+		if err != nil {
+			return nil, fmt.Errorf("captcha: voices/%s.clips: %w", l.tag, err)
 		}
+		languages[l.tag] = &language{clips, l.decoys}
 	}
 	return languages, nil
 }
 
-// parseLanguage reads a file of clips.
-func parseLanguage(file []byte) (*language, error) {
+// parseClips reads a file of clips.
+func parseClips(file []byte) (clips [voices][10]clip, err error) {
 	const header = voices * 10 * 2
 	if len(file) < header {
-		return nil, fmt.Errorf("%d bytes are too short for the lengths of the clips", len(file))
+		return clips, fmt.Errorf("%d bytes are too short for the lengths of the clips", len(file))
 	}
-	var l language
 	rest := file[header:]
 	for i := range voices * 10 {
 		n := int(binary.BigEndian.Uint16(file[2*i:]))
 		if n < minClip || n > maxClip {
-			return nil, fmt.Errorf("clip %d: length %d is not within %d and %d", i, n, minClip, maxClip)
+			return clips, fmt.Errorf("clip %d: length %d is not within %d and %d", i, n, minClip, maxClip)
 		}
 		if n > len(rest) {
-			return nil, fmt.Errorf("clip %d: %d of its %d samples are missing", i, n-len(rest), n)
+			return clips, fmt.Errorf("clip %d: %d of its %d samples are missing", i, n-len(rest), n)
 		}
-		l[i/10][i%10] = parseClip(rest[:n])
+		clips[i/10][i%10] = parseClip(rest[:n])
 		rest = rest[n:]
 	}
 	if len(rest) > 0 {
-		return nil, fmt.Errorf("%d bytes follow the last clip", len(rest))
+		return clips, fmt.Errorf("%d bytes follow the last clip", len(rest))
 	}
-	return &l, nil
+	return clips, nil
 }
 
-// parseClip reads unsigned samples, and puts a silent one behind them for what
-// lies between the last and the next.
+// parseClip reads unsigned samples. The last has nothing to rise to.
 func parseClip(samples []byte) clip {
-	c := clip{forward: make([]int8, len(samples)+1), backward: make([]int8, len(samples)+1)}
-	for i, sample := range samples {
-		c.forward[i] = int8(int(sample) - 128)
-		c.backward[len(samples)-1-i] = c.forward[i]
+	c := make(clip, len(samples))
+	for i, s := range samples {
+		c[i].value = (int16(s) - 128) << 8
+		if i > 0 {
+			c[i-1].rise = int16(s) - int16(samples[i-1])
+		}
 	}
 	return c
 }

@@ -5,6 +5,10 @@ import "encoding/binary"
 // waveHeader is the length of what stands before the samples in a WAV file.
 const waveHeader = 44
 
+// noiseGain is how loud the noise is: of a random signed byte, in 1/65536. It
+// has an effective value of 2 of 128.
+const noiseGain = 1800
+
 // wave writes what was mixed as a WAV file, with a little noise.
 func (w *speech) wave() []byte {
 	file := make([]byte, waveHeader+len(w.mixed))

@@ -382,6 +382,17 @@ func solve(t *testing.T, token string) string {
 
 func solveIn(t *testing.T, realm, token string) string {
 	t.Helper()
+	return claimsIn(t, realm, token).Answer
+}
+
+// claimsOf is what a challenge of the default realm says.
+func claimsOf(t *testing.T, token string) captcha.Claims {
+	t.Helper()
+	return claimsIn(t, "default", token)
+}
+
+func claimsIn(t *testing.T, realm, token string) captcha.Claims {
+	t.Helper()
 	maker, err := captcha.New(captcha.Options{Secrets: [][]byte{[]byte(testSecret)}, Realm: realm})
 	if err != nil {
 		t.Fatal(err)
@@ -391,7 +402,7 @@ func solveIn(t *testing.T, realm, token string) string {
 	if err != nil {
 		t.Fatalf("unpacking the challenge: %v", err)
 	}
-	return claims.Answer
+	return claims
 }
 
 // fields is a right sign-in for the challenge of a page.

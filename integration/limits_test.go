@@ -146,7 +146,9 @@ func TestTHR8_ParallelGuessesAreNoMoreThanTheLimit(t *testing.T) {
 		form.Set("password", "wrong")
 		forms = append(forms, form)
 	}
-	var judged, throttled, other atomic.Int32
+	// On a slow machine a hash slot may not come free in time; such an attempt is
+	// given back, and another one may be judged.
+	var judged, throttled, busy, other atomic.Int32
 	var wg sync.WaitGroup
 	for _, form := range forms {
 		wg.Go(func() {
@@ -155,14 +157,16 @@ func TestTHR8_ParallelGuessesAreNoMoreThanTheLimit(t *testing.T) {
 				judged.Add(1)
 			case http.StatusTooManyRequests:
 				throttled.Add(1)
+			case http.StatusServiceUnavailable:
+				busy.Add(1)
 			default:
 				other.Add(1)
 			}
 		})
 	}
 	wg.Wait()
-	if judged.Load() != 5 || other.Load() != 0 {
-		t.Errorf("%d judged, %d throttled, %d other", judged.Load(), throttled.Load(), other.Load())
+	if n := judged.Load(); n > 5 || n+busy.Load() < 5 || other.Load() != 0 {
+		t.Errorf("%d judged, %d throttled, %d busy, %d other", n, throttled.Load(), busy.Load(), other.Load())
 	}
 }
 
