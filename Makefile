@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack lint
 
 FUZZTIME ?= 60s
 
@@ -21,6 +21,7 @@ tools: ## what the tests need beside Go: chromium, htpasswd, axe-core
 unit:
 	go vet ./...
 	go test -race ./...
+	cd benchmarks && go vet ./... && go test ./...
 
 integration:
 	cd integration && go vet ./... && go test -race -timeout 20m ./...
@@ -34,6 +35,15 @@ fuzz: ## each fuzz target for FUZZTIME
 
 bench: ## the benchmarks, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-captcha: ## our captcha beside other Go libraries, into docs/; wants a quiet machine
+	@mkdir -p bin
+	cd benchmarks && for run in 1 2 3 4 5 6; do go test -run '^$$' -bench . -cpu 1 -count 1 . || exit 1; done >../bin/benchmarks.txt
+	cd benchmarks && go run ./report -o ../docs/benchmarks.md -svg ../docs/benchmarks.svg <../bin/benchmarks.txt
+	cd benchmarks && go run ./sheet -o ../docs/captcha-libraries.png
+
+attack: ## what programs that read pictures make of ours and others, into docs/attack.md; ten minutes
+	benchmarks/attack/run docs/attack.md
 
 lint:
 	golangci-lint run ./...
