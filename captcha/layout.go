@@ -8,6 +8,8 @@ const strips = 24
 // placed is a character on its way onto the picture.
 type placed struct {
 	shape
+	inner       []point // outlines of the hole, if it is hollow
+	hollow      bool
 	left, right [strips]float64 // its ink's ends in each strip of the picture's height
 	low, high   point
 }
@@ -20,8 +22,11 @@ func (d *drawing) write(faces []face, answer string) {
 	}
 	glyphs := d.glyphs[:len(answer)]
 	wave := d.newWave()
+	up := d.random.IntN(2) == 0
 	for i := range glyphs {
-		d.turn(&glyphs[i], faces[d.random.IntN(len(faces))][answer[i]])
+		// Now and then two follow each other on one level.
+		up = up != (d.random.IntN(8) > 0)
+		d.turn(&glyphs[i], up, faces[d.random.IntN(len(faces))][answer[i]])
 	}
 	room, total := float64(d.width)-2*d.margin(), d.line(glyphs)
 	for total > room { // once, or twice where overlaps shrink less than the rest
@@ -35,44 +40,65 @@ func (d *drawing) write(faces []face, answer string) {
 	d.join(noise)
 	first := d.random.IntN(inks)
 	for i := range glyphs {
-		for j, at := range glyphs[i].points {
-			glyphs[i].points[j] = wave.move(point{at.x + shift, at.y})
-		}
+		wave.bend(glyphs[i].points, shift)
+		wave.bend(glyphs[i].inner, shift)
 		own := text
 		if d.style.noise.OneColour {
 			own = oneInk(first + 3*i) // neighbours far apart on the colour wheel
 		}
 		d.fill(glyphs[i].shape, own)
+		if glyphs[i].hollow {
+			d.fill(shape{glyphs[i].inner, glyphs[i].ends}, d.paints[0])
+		}
 	}
 	d.cut(noise)
 }
 
-// turn gives an outline its size, slant, angle and height.
-func (d *drawing) turn(g *placed, outline shape) {
+// turn gives a character its weight, size, slant, angle and height.
+func (d *drawing) turn(g *placed, up bool, outline glyph) {
 	s := d.style
 	size := d.em * d.between(s.smallest, s.largest)
 	sin, cos := math.Sincos(d.between(-s.turn, s.turn))
 	shear := d.between(-s.shear, s.shear)
-	g.points, g.ends = g.points[:0], outline.ends
-	for _, p := range outline.points {
-		x, y := (p.x+shear*p.y)*size, p.y*size
-		g.points = append(g.points, point{x*cos - y*sin, x*sin + y*cos})
+	wide := math.Exp(d.between(-s.aspect, s.aspect))
+	place := func(p point) point {
+		x, y := (p.x+shear*p.y)*size*wide, p.y*size/wide
+		return point{x*cos - y*sin, x*sin + y*cos}
+	}
+	thin := d.between(-s.bolder, 0.4*s.bolder)
+	hole := thin + d.between(0.043, 0.055)
+	g.hollow = d.random.Float64() < s.hollow
+	g.points, g.inner, g.ends = g.points[:0], g.inner[:0], outline.ends
+	for i, p := range outline.points {
+		in := outline.inward[i]
+		g.points = append(g.points, place(point{p.x + in.x*thin, p.y + in.y*thin}))
+		if g.hollow {
+			g.inner = append(g.inner, place(point{p.x + in.x*hole, p.y + in.y*hole}))
+		}
 	}
 	g.low, g.high = g.bounds()
 	room := float64(d.height) - 2*d.margin()
 	if tall := g.high.y - g.low.y; tall > room {
 		g.scale(room / tall)
 	}
-	play := (room - (g.high.y - g.low.y)) / 2 * s.play
-	g.shift(0, float64(d.height)/2-(g.low.y+g.high.y)/2+d.between(-play, play))
+	free := (room - (g.high.y - g.low.y)) / 2
+	y := d.between(-free, free) * (1 - s.stagger)
+	if up {
+		y -= free * s.stagger
+	} else {
+		y += free * s.stagger
+	}
+	g.shift(0, float64(d.height)/2-(g.low.y+g.high.y)/2+y)
 }
 
 // margin is kept free around the characters, for the wave.
 func (d *drawing) margin() float64 { return d.em*d.style.warp + 2 }
 
 func (g *placed) shift(x, y float64) {
-	for i, p := range g.points {
-		g.points[i] = point{p.x + x, p.y + y}
+	for _, points := range [][]point{g.points, g.inner} {
+		for i, p := range points {
+			points[i] = point{p.x + x, p.y + y}
+		}
 	}
 	g.low.x, g.high.x, g.low.y, g.high.y = g.low.x+x, g.high.x+x, g.low.y+y, g.high.y+y
 }
@@ -80,8 +106,10 @@ func (g *placed) shift(x, y float64) {
 // scale makes a character smaller around its own middle.
 func (g *placed) scale(by float64) {
 	x, y := (g.low.x+g.high.x)/2, (g.low.y+g.high.y)/2
-	for i, p := range g.points {
-		g.points[i] = point{x + (p.x-x)*by, y + (p.y-y)*by}
+	for _, points := range [][]point{g.points, g.inner} {
+		for i, p := range points {
+			points[i] = point{x + (p.x-x)*by, y + (p.y-y)*by}
+		}
 	}
 	g.low, g.high = g.bounds()
 }
@@ -113,10 +141,8 @@ func (d *drawing) beside(before, g *placed) float64 {
 		x = max(x, before.right[j]-g.left[j])
 	}
 	x += d.style.gap * d.em
-	// However well they fit into each other, they do not share a column for
-	// more than a third of the narrower one.
 	narrow := min(before.high.x-before.low.x, g.high.x-g.low.x)
-	return max(x, before.high.x-narrow*0.34-g.low.x)
+	return max(x, before.high.x-narrow*d.style.share-g.low.x)
 }
 
 // measure finds the ends of the ink in each strip.
@@ -156,9 +182,13 @@ func (d *drawing) newWave() wave {
 	}
 }
 
-func (w wave) move(p point) point {
-	return point{
-		p.x + w.strength*math.Sin(p.y*w.turnX+w.shiftX),
-		p.y + w.strength*math.Sin(p.x*w.turnY+w.shiftY),
+// bend shifts points to the right and bends them.
+func (w wave) bend(points []point, shift float64) {
+	for i, p := range points {
+		x := p.x + shift
+		points[i] = point{
+			x + w.strength*math.Sin(p.y*w.turnX+w.shiftX),
+			p.y + w.strength*math.Sin(x*w.turnY+w.shiftY),
+		}
 	}
 }

@@ -24,8 +24,15 @@ type shape struct {
 	ends   []int // of each outline, in points
 }
 
-// face is the outlines of all possible characters in one typeface.
-type face map[byte]shape
+// glyph is a character. Moved by its inward vector times a length, every point
+// of the outlines lies that much further inside: strokes become thinner.
+type glyph struct {
+	shape
+	inward []point
+}
+
+// face is all possible characters in one typeface.
+type face map[byte]glyph
 
 // typefaces differ in weight and slant. The one with slab serifs is left out: its
 // F reads as an E once it is turned. They are the Go fonts, whose
@@ -55,15 +62,15 @@ func loadFaces() ([]face, error) {
 	return faces, nil
 }
 
-func loadGlyph(font *sfnt.Font, buffer *sfnt.Buffer, c rune) (shape, error) {
+func loadGlyph(font *sfnt.Font, buffer *sfnt.Buffer, c rune) (glyph, error) {
 	index, err := font.GlyphIndex(buffer, c)
 	if err != nil {
-		return shape{}, err
+		return glyph{}, err
 	}
 	const em = 1024
 	segments, err := font.LoadGlyph(buffer, index, fixed.I(em), nil)
 	if err != nil {
-		return shape{}, err
+		return glyph{}, err
 	}
 	var s shape
 	var last point
@@ -84,7 +91,7 @@ func loadGlyph(font *sfnt.Font, buffer *sfnt.Buffer, c rune) (shape, error) {
 			s.curve(last, p[0], p[1])
 			last = p[1]
 		default:
-			return shape{}, fmt.Errorf("outline with an operation of kind %d", segment.Op)
+			return glyph{}, fmt.Errorf("outline with an operation of kind %d", segment.Op)
 		}
 	}
 	s.close()
@@ -93,7 +100,40 @@ func loadGlyph(font *sfnt.Font, buffer *sfnt.Buffer, c rune) (shape, error) {
 	for i, p := range s.points {
 		s.points[i] = point{p.x - middle.x, p.y - middle.y}
 	}
-	return s, nil
+	return glyph{s, s.inward()}, nil
+}
+
+// inward finds the vectors of a glyph: across the two edges at a point, to the
+// side that fonts fill, and longer where they meet at an angle.
+func (s *shape) inward() []point {
+	const longest = 2 // at sharp angles; what is cut off there does not show
+	vectors := make([]point, len(s.points))
+	start := 0
+	for _, end := range s.ends {
+		for i := start; i < end; i++ {
+			a := s.across(start, end, i, -1)
+			b := s.across(start, end, i, 1)
+			x, y := a.x+b.x, a.y+b.y
+			scale := min(2/max(1e-6, x*x+y*y), longest)
+			vectors[i] = point{x * scale, y * scale}
+		}
+		start = end
+	}
+	return vectors
+}
+
+// across is the direction across the edge at a point of the outline from start
+// to end, before the point (step -1) or after it (1).
+func (s *shape) across(start, end, i, step int) point {
+	n := end - start
+	for j := 1; j < n; j++ {
+		other := s.points[start+((i-start+j*step)%n+n)%n]
+		dx, dy := (other.x-s.points[i].x)*float64(step), (other.y-s.points[i].y)*float64(step)
+		if length := math.Hypot(dx, dy); length > 1e-9 {
+			return point{-dy / length, dx / length}
+		}
+	}
+	return point{}
 }
 
 // close ends an outline.

@@ -29,34 +29,45 @@ var inkIndexes = func() (indexes [inks]uint8) {
 	return indexes
 }()
 
-// mix draws the colours: light tints of one hue that differ a little, and dark
-// inks from all around the colour wheel, each with enough contrast to all
-// tints.
+// mix draws the colours: tints of one hue that differ a little, and inks from
+// all around the colour wheel, each with enough contrast to all tints. Half of
+// the pictures are light on dark: people do not mind, and a program has to learn
+// both.
 func (p *palette) mix(random *rand.Rand) {
-	hue := random.Float64()
-	saturation := 0.3 + 0.5*random.Float64()
-	light := 0.9 + 0.04*random.Float64()
-	for i := range tints {
-		p[i] = fromHSL(hue, saturation, light-0.02*float64(i))
+	between := func(low, high float64) float64 { return low + (high-low)*random.Float64() }
+	hue, saturation := random.Float64(), between(0.3, 0.8)
+	dark := random.IntN(2) == 0
+	first, step := between(0.9, 0.94), -0.02
+	if dark {
+		first, step = between(0.1, 0.14), 0.015
 	}
-	first := random.Float64()
+	for i := range tints {
+		p[i] = fromHSL(hue, saturation, first+step*float64(i))
+	}
+	start := random.Float64()
 	for i := range inks {
-		hue := first + (float64(i)+0.6*random.Float64())/inks
-		p[inkIndex(i)] = newInk(random, math.Mod(hue, 1), p[tints-1])
+		hue := math.Mod(start+(float64(i)+between(0, 0.6))/inks, 1)
+		saturation, light := between(0.55, 1), between(0.25, 0.5)
+		if dark {
+			light = 1 - light
+		}
+		p[inkIndex(i)] = newInk(hue, saturation, light, p[tints-1])
 	}
 }
 
-// newInk draws a colour of the hue and darkens it until it can be read on the
-// paper.
-func newInk(random *rand.Rand, hue float64, paper color.RGBA) color.RGBA {
-	saturation := 0.55 + 0.45*random.Float64()
-	light := 0.25 + 0.25*random.Float64()
+// newInk makes a colour that can be read on the paper: it is moved away from
+// the paper's brightness until it can.
+func newInk(hue, saturation, light float64, paper color.RGBA) color.RGBA {
 	for {
 		ink := fromHSL(hue, saturation, light)
-		if contrast(ink, paper) >= minContrast {
+		switch {
+		case contrast(ink, paper) >= minContrast:
 			return ink
+		case luminance(paper) > 0.5:
+			light *= 0.92
+		default:
+			light = 1 - (1-light)*0.92
 		}
-		light *= 0.92
 	}
 }
 

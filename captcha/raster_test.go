@@ -38,7 +38,7 @@ func TestFillAgreesWithAnotherRasteriser(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := newTestDrawing(rapid.Byte().Draw(t, "seed"), Hard)
 		var g placed
-		d.turn(&g, faces[rapid.IntRange(0, len(faces)-1).Draw(t, "face")][rapid.SampledFrom([]byte(possible)).Draw(t, "character")])
+		d.turn(&g, true, faces[rapid.IntRange(0, len(faces)-1).Draw(t, "face")][rapid.SampledFrom([]byte(possible)).Draw(t, "character")])
 		// Also over the edges of the picture.
 		g.shift(rapid.Float64Range(-100, 580).Draw(t, "x"), rapid.Float64Range(-80, 80).Draw(t, "y"))
 		d.fill(g.shape, oneInk(0))

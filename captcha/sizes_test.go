@@ -82,7 +82,7 @@ func TestAnyAnswerIsDrawnInAnySize(t *testing.T) {
 		// stroke, that of an I, is about a tenth of an em wide and 0.6 high.
 		em := min(float64(height)*0.92, float64(width)/float64(len(answer))*1.6) * 2
 		for ink, pixels := range counts {
-			if float64(pixels) < em*em*0.01 {
+			if float64(pixels) < em*em*0.002 {
 				t.Errorf("%s: ink %d has %d pixels at %.0f pixels an em", answer, ink, pixels, em)
 			}
 		}
@@ -135,7 +135,7 @@ func TestCharactersHardlyOverlap(t *testing.T) {
 			d := newTestDrawing(seed, level)
 			glyphs := make([]placed, maxLength)
 			for i := range glyphs {
-				d.turn(&glyphs[i], a.faces[int(seed)%len(a.faces)]['W'])
+				d.turn(&glyphs[i], i%2 == 0, a.faces[int(seed)%len(a.faces)]['W'])
 			}
 			total := d.line(glyphs)
 			for i := 1; i < len(glyphs); i++ {
@@ -145,7 +145,7 @@ func TestCharactersHardlyOverlap(t *testing.T) {
 						t.Fatalf("%v, seed %d: %.1f pixels overlap", level, seed, overlap)
 					}
 				}
-				if shared := left.high.x - right.low.x; shared > 0.35*(right.high.x-right.low.x) && shared > 0.35*(left.high.x-left.low.x) {
+				if shared := left.high.x - right.low.x; shared > 0.4*(right.high.x-right.low.x) && shared > 0.4*(left.high.x-left.low.x) {
 					t.Errorf("%v, seed %d: two characters share %.0f columns", level, seed, shared)
 				}
 			}

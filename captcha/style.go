@@ -14,33 +14,40 @@ type Noise struct {
 	OneColour bool
 }
 
-// style is how a level is drawn. Lengths are in em, the size of a large
-// character; angles in radians.
+// style is how a level is drawn. Lengths are in em, the size of the largest
+// character that fits; angles in radians.
 type style struct {
 	noise             Noise
 	turn              float64 // characters are turned by up to so much, both ways
 	shear             float64
+	aspect            float64 // how much wider or narrower than drawn, as a logarithm
+	bolder            float64 // how far outlines move outwards at most
+	hollow            float64 // how many of the characters are outlines
 	smallest, largest float64 // size of the characters
 	gap               float64 // between the inks of neighbours; less than 0 overlaps
 	warp              float64 // how far waves move a point
-	play              float64 // the part of the free height that characters use
-	thickness, cut    float64 // of lines and arcs in ink, and of those that cut
+	// Characters step up and down in turn, so that neighbours share columns:
+	// how much of the free height is a step and not chance, and which part of
+	// its width a character may share. People go on reading; programs that read
+	// a line from column to column do not.
+	stagger, share float64
+	thickness, cut float64 // of lines and arcs in ink, and of those that cut
 }
 
 // styles were found by measurement: see docs/captcha.md for what readers and
 // programs made of them.
 var styles = [...]style{
 	Easy: {
-		noise: Noise{Lines: 1, Dots: 12, Arcs: 1}, turn: 0.4, shear: 0.15, smallest: 0.8, largest: 0.95,
-		gap: 0.02, warp: 0.03, play: 0.9, thickness: 0.028, cut: 0.014,
+		noise: Noise{Lines: 1, Dots: 12, Arcs: 1}, turn: 0.32, shear: 0.15, aspect: 0.1, bolder: 0.015, hollow: 0.3,
+		smallest: 0.64, largest: 0.82, gap: 0.02, warp: 0.03, stagger: 0.5, share: 0.32, thickness: 0.024, cut: 0.012,
 	},
 	Normal: {
-		noise: Noise{Lines: 2, Dots: 20, Arcs: 1}, turn: 0.68, shear: 0.2, smallest: 0.7, largest: 0.95,
-		gap: -0.025, warp: 0.046, play: 1, thickness: 0.028, cut: 0.014,
+		noise: Noise{Lines: 2, Dots: 20, Arcs: 1}, turn: 0.42, shear: 0.16, aspect: 0.18, bolder: 0.02, hollow: 0.45,
+		smallest: 0.57, largest: 0.74, gap: 0.005, warp: 0.037, stagger: 0.67, share: 0.36, thickness: 0.024, cut: 0.01,
 	},
 	Hard: {
-		noise: Noise{Lines: 3, Dots: 24, Arcs: 1}, turn: 0.74, shear: 0.2, smallest: 0.67, largest: 0.95,
-		gap: -0.035, warp: 0.054, play: 1, thickness: 0.03, cut: 0.016,
+		noise: Noise{Lines: 2, Dots: 24, Arcs: 1}, turn: 0.5, shear: 0.2, aspect: 0.22, bolder: 0.02, hollow: 0.5,
+		smallest: 0.55, largest: 0.74, gap: -0.004, warp: 0.046, stagger: 0.67, share: 0.38, thickness: 0.025, cut: 0.009,
 	},
 }
 

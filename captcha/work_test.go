@@ -91,12 +91,12 @@ func TestCAP5_SolutionsDoNotMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	swapped := append(append(append([]byte(nil), raw[4:8]...), raw[:4]...), raw[8:]...)
+	turned := append(append([]byte(nil), raw[4:]...), raw[:4]...)
 	once := []byte(strings.Repeat(string(raw[:4]), len(raw)/4))
 	encode := base64.RawURLEncoding.EncodeToString
 	for name, r := range map[string]captcha.Response{
 		"another challenge's": {Token: second.Token, Work: good},
-		"pieces swapped":      {Token: first.Token, Work: encode(swapped)},
+		"pieces moved on":     {Token: first.Token, Work: encode(turned)},
 		"one piece for all":   {Token: first.Token, Work: encode(once)},
 		"cut":                 {Token: first.Token, Work: encode(raw[:len(raw)-4])},
 		"a piece too many":    {Token: first.Token, Work: encode(append(raw, 0, 0, 0, 0))},
