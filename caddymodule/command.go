@@ -86,7 +86,7 @@ func (o sampleOptions) write() error {
 		return err
 	}
 	defer maker.Close()
-	if err := os.MkdirAll(o.dir, 0o777); err != nil {
+	if err := os.MkdirAll(o.dir, 0o777); err != nil { //nolint:gosec // the umask decides
 		return fmt.Errorf("--dir: %w", err)
 	}
 	progress := newProgress(o.count)
@@ -162,7 +162,7 @@ func answerOf(secretFile, realm, token string) (string, error) {
 	if secretFile == "" {
 		return "", errors.New("--secret-file: the file with the gate's secret is missing")
 	}
-	secret, err := os.ReadFile(secretFile) //nolint:gosec // the caller names it
+	secret, err := os.ReadFile(secretFile)
 	if err != nil {
 		return "", fmt.Errorf("--secret-file: %w", err)
 	}

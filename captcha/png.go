@@ -76,8 +76,9 @@ func (e *encoder) encode(b []byte, c *canvas, p *palette) []byte {
 
 	start := len(b)
 	b = append(b, "\x00\x00\x00\x00IDAT\x78\x01"...)
+	b = append(b, e.block.out...)
 	w := e.block
-	w.out = append(b, e.block.out...)
+	w.out = b
 	d := deflater{encoder: e, w: &w, adler: adler{a: 1}}
 	d.picture(c)
 	w.write(e.end)

@@ -19,6 +19,7 @@ func mustSolve(t testing.TB, p *captcha.Puzzle) string {
 	t.Helper()
 	if p == nil {
 		t.Fatal("no puzzle")
+		return ""
 	}
 	solution, err := p.Solve()
 	if err != nil {
