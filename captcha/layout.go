@@ -46,9 +46,11 @@ func (d *drawing) write(faces []face, answer string) {
 		if d.style.noise.OneColour {
 			own = oneInk(first + 3*i) // neighbours far apart on the colour wheel
 		}
-		d.fill(glyphs[i].shape, own)
 		if glyphs[i].hollow {
+			d.fill(glyphs[i].shape, own)
 			d.fill(shape{glyphs[i].inner, glyphs[i].ends}, d.paints[0])
+		} else {
+			d.fill(glyphs[i].shape, d.striped(own))
 		}
 	}
 	d.cut(noise)
@@ -89,6 +91,16 @@ func (d *drawing) turn(g *placed, up bool, outline glyph) {
 		y += free * s.stagger
 	}
 	g.shift(0, float64(d.height)/2-(g.low.y+g.high.y)/2+y)
+}
+
+// striped leaves rows of some characters blank, fewer than the bar of an E is
+// thick. People see the shape all the same; networks, which rather look for textures, have more to learn.
+func (d *drawing) striped(p paint) paint {
+	if d.random.Float64() < d.style.striped {
+		p.period = max(2, int(d.between(0.035, 0.06)*d.em))
+		p.blank = max(1, int(float64(p.period)*d.between(0.3, 0.45)))
+	}
+	return p
 }
 
 // margin is kept free around the characters, for the wave.

@@ -75,6 +75,10 @@ func (c *canvas) fill(s shape, p paint) {
 	}
 	for y := top; y < bottom; y++ {
 		line := &c.lines[y]
+		if p.period > 0 && (y+p.period)%p.period < p.blank {
+			line.count = 0
+			continue
+		}
 		row, winding, from := c.row(y), 0, 0
 		for _, at := range line.at[:line.count] {
 			x := int(at >> 1)
@@ -138,6 +142,9 @@ type paint struct {
 	colours []uint8 // of the bands, from left to right
 	borders []int32 // between them, in 1/65536 pixel, in the top row
 	slope   int32   // how far a border moves to the right with each row
+	// Of every period of rows so many stay blank, which leaves stripes; 0 is
+	// none.
+	period, blank int
 }
 
 // span paints part of a row.

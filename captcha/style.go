@@ -22,7 +22,7 @@ type style struct {
 	shear             float64
 	aspect            float64 // how much wider or narrower than drawn, as a logarithm
 	bolder            float64 // how far outlines move outwards at most
-	hollow            float64 // how many of the characters are outlines
+	hollow, striped   float64 // how many of the characters are outlines, or have stripes
 	smallest, largest float64 // size of the characters
 	gap               float64 // between the inks of neighbours; less than 0 overlaps
 	warp              float64 // how far waves move a point
@@ -38,16 +38,19 @@ type style struct {
 // programs made of them.
 var styles = [...]style{
 	Easy: {
-		noise: Noise{Lines: 1, Dots: 12, Arcs: 1}, turn: 0.32, shear: 0.15, aspect: 0.1, bolder: 0.015, hollow: 0.3,
-		smallest: 0.64, largest: 0.82, gap: 0.02, warp: 0.03, stagger: 0.5, share: 0.32, thickness: 0.024, cut: 0.012,
+		noise: Noise{Lines: 1, Dots: 12, Arcs: 1}, turn: 0.28, shear: 0.12, aspect: 0.1, bolder: 0.015, hollow: 0.3,
+		striped: 0.25, smallest: 0.66, largest: 0.82, gap: 0.02, warp: 0.028, stagger: 0.5, share: 0.32,
+		thickness: 0.024, cut: 0.009,
 	},
 	Normal: {
-		noise: Noise{Lines: 2, Dots: 20, Arcs: 1}, turn: 0.42, shear: 0.16, aspect: 0.18, bolder: 0.02, hollow: 0.45,
-		smallest: 0.57, largest: 0.74, gap: 0.005, warp: 0.037, stagger: 0.67, share: 0.36, thickness: 0.024, cut: 0.01,
+		noise: Noise{Lines: 2, Dots: 20, Arcs: 1}, turn: 0.36, shear: 0.14, aspect: 0.18, bolder: 0.02, hollow: 0.4,
+		striped: 0.6, smallest: 0.58, largest: 0.74, gap: 0.009, warp: 0.033, stagger: 0.68, share: 0.36,
+		thickness: 0.024, cut: 0.009,
 	},
 	Hard: {
-		noise: Noise{Lines: 2, Dots: 24, Arcs: 1}, turn: 0.5, shear: 0.2, aspect: 0.22, bolder: 0.02, hollow: 0.5,
-		smallest: 0.55, largest: 0.74, gap: -0.004, warp: 0.046, stagger: 0.67, share: 0.38, thickness: 0.025, cut: 0.009,
+		noise: Noise{Lines: 2, Dots: 24, Arcs: 1}, turn: 0.42, shear: 0.16, aspect: 0.22, bolder: 0.02, hollow: 0.42,
+		striped: 0.65, smallest: 0.55, largest: 0.72, gap: 0.003, warp: 0.039, stagger: 0.7, share: 0.4,
+		thickness: 0.025, cut: 0.008,
 	},
 }
 
