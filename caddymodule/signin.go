@@ -288,13 +288,13 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 // once (CAP-1). The challenge must have been made for one of the browser's ids.
 func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte) (browser [16]byte, wrong code, err error) {
 	ctx := detached(r)
-	spend := func(id [24]byte, until time.Time) (bool, error) {
-		return g.store.Take(ctx, state.KeyOf(g.Realm, "spent", id[:]), until)
-	}
 	for _, browser = range browsers {
 		var scope captcha.Scope
 		if scope, err = g.scope(ctx, r, browser); err != nil {
 			return browser, "", err
+		}
+		spend := func(id [24]byte, until time.Time) (bool, error) {
+			return g.store.Take(ctx, scope.Epoch, state.KeyOf(g.Realm, "spent", id[:]), until)
 		}
 		err = g.captchas.Check(captcha.Response{Token: f.captchaToken, Answer: f.answer, Work: f.work}, scope, spend)
 		if !errors.Is(err, captcha.ErrMoved) {

@@ -44,7 +44,7 @@ func BenchmarkTake(b *testing.B) {
 	eachStore(b, func(b *testing.B, s Store) {
 		until := time.Now().Add(time.Hour)
 		for i := 0; b.Loop(); i++ {
-			if first, err := s.Take(b.Context(), KeyOf("r", "spent", fmt.Append(nil, i)), until); !first || err != nil {
+			if first, err := s.Take(b.Context(), epochOf(s), KeyOf("r", "spent", fmt.Append(nil, i)), until); !first || err != nil {
 				b.Fatal(first, err)
 			}
 		}
@@ -59,7 +59,7 @@ func BenchmarkTakeParallel(b *testing.B) {
 		b.SetParallelism(100)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if first, err := s.Take(b.Context(), KeyOf("r", "spent", fmt.Append(nil, i.Add(1))), until); !first || err != nil {
+				if first, err := s.Take(b.Context(), epochOf(s), KeyOf("r", "spent", fmt.Append(nil, i.Add(1))), until); !first || err != nil {
 					b.Error(first, err)
 				}
 			}

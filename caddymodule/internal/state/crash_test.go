@@ -58,7 +58,7 @@ func crashStep(l *Local, id string, remove bool) {
 	ctx := context.Background()
 	session, spent := crashKey("session", id), crashKey("spent", id)
 	say("put", l.Put(ctx, session, []byte(id), crashUntil))
-	if first, err := l.Take(ctx, spent, crashUntil); first {
+	if first, err := l.Take(ctx, epochOf(l), spent, crashUntil); first {
 		say("taken", err)
 	} else {
 		say("error", err)

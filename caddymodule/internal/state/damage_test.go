@@ -193,7 +193,7 @@ func TestLocalSurvivesAFullDisk(t *testing.T) {
 	wantValue(t, l, ended, "") // ended here, though a crash now might bring it back
 
 	full(t, l, false)
-	if first, err := l.Take(t.Context(), spent, until); err != nil || !first {
+	if first, err := l.Take(t.Context(), epochOf(l), spent, until); err != nil || !first {
 		t.Fatalf("take after a failed take: %t, %v", first, err)
 	}
 	must(t, l.Put(t.Context(), old, []byte("new"), until))
@@ -244,7 +244,7 @@ func TestLocalSurvivesAFileSpoiltUnderItsFeet(t *testing.T) {
 			spoil(t, path)
 			k, until := KeyOf("r", "spent"), time.Now().Add(time.Hour)
 			for range 2 {
-				if first, err := l.Take(t.Context(), k, until); first || !errors.Is(err, ErrDamaged) {
+				if first, err := l.Take(t.Context(), epochOf(l), k, until); first || !errors.Is(err, ErrDamaged) {
 					t.Fatalf("take: %t, %v", first, err)
 				}
 			}

@@ -111,13 +111,13 @@ func (l *Local) Epoch(ctx context.Context) (Epoch, error) {
 
 // Take implements [Store]. The winner is known at once in memory, so that nobody else can win while the mark is on its
 // way to the disk; the winner hears of it when the mark is there.
-func (l *Local) Take(ctx context.Context, k Key, until time.Time) (bool, error) {
+func (l *Local) Take(ctx context.Context, e Epoch, k Key, until time.Time) (bool, error) {
 	c, err := l.ready(ctx)
 	if err != nil {
 		return false, err
 	}
 	m := entry{kind: mark, until: nanos(until)}
-	if !c.table.take(k, m, nanos(l.options.Now())) {
+	if e != c.file.epoch || !c.table.take(k, m, nanos(l.options.Now())) {
 		return false, nil
 	}
 	if err := c.write(take, k, m); err != nil {
@@ -176,6 +176,18 @@ func (l *Local) Add(ctx context.Context, k Key, delta int, window time.Duration)
 		c.note(k)
 	}
 	return tally, err
+}
+
+// Undo implements [Store].
+func (l *Local) Undo(ctx context.Context, k Key, resets time.Time) error {
+	c, err := l.ready(ctx)
+	if err != nil {
+		return err
+	}
+	if c.table.undo(k, resets, nanos(l.options.Now())) {
+		c.note(k)
+	}
+	return nil
 }
 
 // Close implements [Store]. An error means that changes of the last second or more were not written.

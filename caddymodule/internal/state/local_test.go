@@ -192,9 +192,12 @@ func TestLocalWaitsForALockedFileOnDemand(t *testing.T) {
 
 	l := mustOpen(t, path, Options{Now: clock.now})
 	calls := map[string]func() error{
-		"Ready":   l.Ready,
-		"Epoch":   func() error { _, err := l.Epoch(t.Context()); return err },
-		"Take":    func() error { _, err := l.Take(t.Context(), KeyOf("r", "spent"), noon.Add(time.Hour)); return err },
+		"Ready": l.Ready,
+		"Epoch": func() error { _, err := l.Epoch(t.Context()); return err },
+		"Take": func() error {
+			_, err := l.Take(t.Context(), epochOf(l), KeyOf("r", "spent"), noon.Add(time.Hour))
+			return err
+		},
 		"Put":     func() error { return l.Put(t.Context(), k, []byte("b"), noon.Add(time.Hour)) },
 		"Get":     func() error { _, err := l.Get(t.Context(), k); return err },
 		"Refresh": func() error { return l.Refresh(t.Context(), k, []byte("b"), noon.Add(time.Hour)) },
@@ -307,7 +310,7 @@ func TestSingleUseIsLostToOthersWhileItIsWritten(t *testing.T) {
 	<-held
 	won := make(chan bool)
 	go func() {
-		first, err := l.Take(context.Background(), k, until)
+		first, err := l.Take(context.Background(), epochOf(l), k, until)
 		won <- first && err == nil
 	}()
 	for {
@@ -316,7 +319,7 @@ func TestSingleUseIsLostToOthersWhileItIsWritten(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	if first, err := l.Take(t.Context(), k, until); first || err != nil {
+	if first, err := l.Take(t.Context(), epochOf(l), k, until); first || err != nil {
 		t.Fatalf("CAP-1: second take: %t, %v", first, err)
 	}
 	close(release)

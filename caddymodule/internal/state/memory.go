@@ -72,11 +72,11 @@ func (m *Memory) Epoch(ctx context.Context) (Epoch, error) {
 }
 
 // Take implements [Store].
-func (m *Memory) Take(ctx context.Context, k Key, until time.Time) (bool, error) {
+func (m *Memory) Take(ctx context.Context, e Epoch, k Key, until time.Time) (bool, error) {
 	if err := m.ready(ctx); err != nil {
 		return false, err
 	}
-	return m.table.take(k, entry{kind: mark, until: nanos(until)}, nanos(m.now())), nil
+	return e == m.epoch && m.table.take(k, entry{kind: mark, until: nanos(until)}, nanos(m.now())), nil
 }
 
 // Put implements [Store].
@@ -121,6 +121,15 @@ func (m *Memory) Add(ctx context.Context, k Key, delta int, window time.Duration
 	}
 	tally, _, err := m.table.add(k, delta, window, m.now())
 	return tally, err
+}
+
+// Undo implements [Store].
+func (m *Memory) Undo(ctx context.Context, k Key, resets time.Time) error {
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	m.table.undo(k, resets, nanos(m.now()))
+	return nil
 }
 
 // Close implements [Store].

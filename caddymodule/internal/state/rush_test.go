@@ -55,7 +55,7 @@ func rushStep(t *testing.T, l *Local, clock *testClock, random *rand.Rand) {
 	case 3:
 		_ = l.Delete(t.Context(), session)
 	case 4:
-		_, _ = l.Take(t.Context(), spent, until)
+		_, _ = l.Take(t.Context(), epochOf(l), spent, until)
 	case 5:
 		_, _ = l.Add(t.Context(), failures, 1, time.Second)
 	case 6:

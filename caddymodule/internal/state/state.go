@@ -13,7 +13,7 @@
 //     A restart reads times as wall-clock times.
 //   - A live entry is never pushed out to make room for another (THR-5, CAP-9). Memory is bounded by lifetimes and by
 //     what callers let strangers create, not by eviction.
-//   - A key belongs to one family of calls: Take, Delete; or Put, Get, Refresh, Delete; or Add, Delete. The kind given to
+//   - A key belongs to one family of calls: Take, Delete; or Put, Get, Refresh, Delete; or Add, Undo, Delete. The kind given to
 //     [KeyOf] keeps the families apart. Mixing them is a programming error; whatever else it does, Take is never first
 //     where something live is.
 //   - The [Epoch] is random and made with the store. It is sealed into challenges, so that those of an emptied or
@@ -65,9 +65,11 @@ type Store interface {
 	Epoch(ctx context.Context) (Epoch, error)
 
 	// Take spends a single use (CAP-1): first is true for exactly one caller until the given time, decided in one atomic
-	// operation, and then the mark is durable. On an error nothing was taken; callers that lost against a Take that
-	// then failed stay losers. With an until that is not in the future nobody is first.
-	Take(ctx context.Context, k Key, until time.Time) (first bool, err error)
+	// operation, and then the mark is durable. On an error nobody was first; callers that lost against a Take that
+	// then failed stay losers, and where the outcome is unknown the use is lost rather than given twice. With an until
+	// that is not in the future nobody is first, nor under an epoch that is not the store's: the record of what was
+	// spent under it is gone.
+	Take(ctx context.Context, e Epoch, k Key, until time.Time) (first bool, err error)
 
 	// Put stores a copy of value, durable when it returns, replacing what was there. On an error what was there stays.
 	// With an until that is not in the future the key is empty afterwards.
@@ -89,6 +91,10 @@ type Store interface {
 	// positive, else nothing is created; an existing one keeps its end. The count never falls below 0. A delta of 0
 	// reads. The last second of changes may be lost in a crash. A window that is not positive is an error.
 	Add(ctx context.Context, k Key, delta int, window time.Duration) (Tally, error)
+
+	// Undo takes one back, atomically, from the counter that ends at the given time, as a Tally said it. A counter made
+	// later under the same key is left alone. A count stays 0 at the least, and may be lost in a crash as with Add.
+	Undo(ctx context.Context, k Key, resets time.Time) error
 
 	// Close releases everything, after writing what was not yet written. Closing twice is fine.
 	Close() error

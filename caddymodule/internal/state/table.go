@@ -159,6 +159,20 @@ func (t *table) add(k Key, delta int, window time.Duration, now time.Time) (tall
 	return e.tally(), delta != 0, nil
 }
 
+// undo takes one from the counter that ends at resets and reports whether there was any.
+func (t *table) undo(k Key, resets time.Time, now int64) bool {
+	s := t.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.m[k]
+	if !ok || e.kind != counter || !e.live(now) || e.until != nanos(resets) || e.count == 0 {
+		return false
+	}
+	e.count--
+	s.set(k, e)
+	return true
+}
+
 // saturate adds without leaving 0..MaxInt32, whatever delta is.
 func saturate(n int32, delta int) int32 {
 	delta = min(max(delta, -math.MaxInt32), math.MaxInt32)

@@ -68,7 +68,7 @@ func TestCountersRefuseOtherKeys(t *testing.T) {
 	if _, err := m.Add(t.Context(), k, 1, time.Minute); err == nil {
 		t.Fatal("a record was counted")
 	}
-	if first, err := m.Take(t.Context(), k, noon.Add(time.Hour)); first || err != nil {
+	if first, err := m.Take(t.Context(), epochOf(m), k, noon.Add(time.Hour)); first || err != nil {
 		t.Fatalf("take over a live record: %t, %v", first, err)
 	}
 	wantValue(t, m, k, "a")

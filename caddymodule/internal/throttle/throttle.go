@@ -156,12 +156,8 @@ func (t *Throttle) reserve(ctx context.Context, bucket string, r Rule, id []byte
 // cleared it, the count is gone already, and taking one away would be a free guess. A failing store keeps the count.
 // It does not stop when the client hangs up.
 func (t *Throttle) giveBack(ctx context.Context, r reservation) {
-	if r.window == 0 {
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	if now, err := t.store.Add(ctx, r.key, 0, r.window); err == nil && now.Resets.Equal(r.resets) {
-		_, _ = t.store.Add(ctx, r.key, -1, r.window)
+	if r.window != 0 {
+		_ = t.store.Undo(context.WithoutCancel(ctx), r.key, r.resets)
 	}
 }
 

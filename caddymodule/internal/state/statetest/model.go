@@ -28,7 +28,7 @@ func Model(t *testing.T, open Open, reopen func(t *testing.T, old state.Store, n
 		}
 		actions := map[string]func(*rapid.T){
 			"put": m.put, "get": m.get, "refresh": m.refresh, "delete": m.remove,
-			"take": m.take, "free": m.free, "add": m.add, "clear": m.clear,
+			"take": m.take, "free": m.free, "add": m.add, "undo": m.undo, "clear": m.clear,
 			"advance": func(rt *rapid.T) {
 				m.clock.Advance(time.Duration(rapid.IntRange(0, 40).Draw(rt, "seconds")) * time.Second)
 			},
@@ -110,7 +110,7 @@ func (m *model) remove(rt *rapid.T) {
 
 func (m *model) take(rt *rapid.T) {
 	k, until := m.key(rt, "spent"), m.until(rt)
-	first, err := m.store.Take(m.t.Context(), k, until)
+	first, err := m.store.Take(m.t.Context(), epochOf(m.t, m.store), k, until)
 	check(rt, err)
 	old, ok := m.marks[k]
 	want := m.live(until) && (!ok || !m.live(old))
@@ -146,6 +146,20 @@ func (m *model) add(rt *rapid.T) {
 	}
 	if got.N != want.N || !got.Resets.Equal(want.Resets) {
 		rt.Fatalf("add %+d: %+v, want %+v", delta, got, want)
+	}
+}
+
+func (m *model) undo(rt *rapid.T) {
+	k := m.key(rt, "failures")
+	tally, ok := m.counts[k]
+	resets := tally.Resets
+	if rapid.Bool().Draw(rt, "of another counter") {
+		resets, ok = resets.Add(time.Second), false
+	}
+	check(rt, m.store.Undo(m.t.Context(), k, resets))
+	if ok && m.live(tally.Resets) {
+		tally.N = max(0, tally.N-1)
+		m.counts[k] = tally
 	}
 }
 

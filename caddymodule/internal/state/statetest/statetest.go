@@ -35,6 +35,7 @@ func Run(t *testing.T, open Open) {
 		test func(*testing.T, Open)
 	}{
 		{"CAP1_SingleUseHasOneWinner", singleUse},
+		{"CAP1_NobodyIsFirstUnderAnotherEpoch", otherEpoch},
 		{"TakeIsFreeAgainAfterItsEnd", takeExpiry},
 		{"RecordsLiveUntilTheirEnd", recordExpiry},
 		{"ClockJumpsBack", clockJumpsBack},
@@ -82,9 +83,16 @@ func wantValue(t *testing.T, s state.Store, k state.Key, want []byte) {
 	}
 }
 
+func epochOf(t *testing.T, s state.Store) state.Epoch {
+	t.Helper()
+	e, err := s.Epoch(t.Context())
+	must(t, err)
+	return e
+}
+
 func wantFirst(t *testing.T, s state.Store, k state.Key, until time.Time, want bool) {
 	t.Helper()
-	first, err := s.Take(t.Context(), k, until)
+	first, err := s.Take(t.Context(), epochOf(t, s), k, until)
 	must(t, err)
 	if first != want {
 		t.Fatalf("first = %t, want %t", first, want)
@@ -112,7 +120,7 @@ func singleUse(t *testing.T, open Open) {
 		for range callers {
 			wg.Go(func() {
 				<-gate
-				first, err := s.Take(t.Context(), k, until)
+				first, err := s.Take(t.Context(), epochOf(t, s), k, until)
 				if err != nil {
 					t.Error(err)
 				}
@@ -127,6 +135,22 @@ func singleUse(t *testing.T, open Open) {
 			t.Fatalf("round %d: %d winners", round, n)
 		}
 	}
+}
+
+// What was sealed under an epoch that the store does not remember was perhaps
+// spent before.
+func otherEpoch(t *testing.T, open Open) {
+	s, clock := start(t, open)
+	other, _ := start(t, open)
+	k, until := key("spent", 1), clock.Now().Add(time.Minute)
+	for _, e := range []state.Epoch{epochOf(t, other), {}} {
+		first, err := s.Take(t.Context(), e, k, until)
+		must(t, err)
+		if first {
+			t.Fatalf("first under epoch %x", e)
+		}
+	}
+	wantFirst(t, s, k, until, true)
 }
 
 func takeExpiry(t *testing.T, open Open) {
@@ -296,6 +320,13 @@ func counters(t *testing.T, open Open) {
 	if second.Resets.Equal(first.Resets) {
 		t.Fatal("a new counter has the end of the old one")
 	}
+	must(t, s.Undo(t.Context(), k, first.Resets)) // that counter is over
+	wantCount(t, s, k, 0, 1)
+	must(t, s.Undo(t.Context(), k, second.Resets))
+	must(t, s.Undo(t.Context(), k, second.Resets))
+	wantCount(t, s, k, 0, 0)
+	must(t, s.Undo(t.Context(), key("failures", 3), second.Resets))
+	wantCount(t, s, key("failures", 3), 0, 0)
 	must(t, s.Delete(t.Context(), k))
 	wantCount(t, s, k, -1, 0)
 	wantCount(t, s, k, 1, 1)
@@ -355,13 +386,15 @@ func epoch(t *testing.T, open Open) {
 // calls makes each call of a store once, on the given keys.
 func calls(ctx context.Context, s state.Store, spent, session, failures state.Key, until time.Time) map[string]error {
 	errs := make(map[string]error)
-	_, errs["Epoch"] = s.Epoch(ctx)
-	_, errs["Take"] = s.Take(ctx, spent, until)
+	e, err := s.Epoch(ctx)
+	errs["Epoch"] = err
+	_, errs["Take"] = s.Take(ctx, e, spent, until)
 	errs["Put"] = s.Put(ctx, session, []byte("changed"), until)
 	_, errs["Get"] = s.Get(ctx, session)
 	errs["Refresh"] = s.Refresh(ctx, session, []byte("changed"), until)
 	errs["Delete"] = s.Delete(ctx, session)
 	_, errs["Add"] = s.Add(ctx, failures, 1, time.Minute)
+	errs["Undo"] = s.Undo(ctx, failures, until)
 	return errs
 }
 
