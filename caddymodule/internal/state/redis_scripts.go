@@ -1,0 +1,78 @@
+package state
+
+import "github.com/redis/rueidis"
+
+// Answers of takeScript.
+const (
+	takeStale = -1 // the epoch is over
+	takeFirst = 1
+)
+
+// endOf reads a value of this package: what it is, its end, its content.
+const endOf = `
+local function read(key)
+	local v = redis.call('GET', key)
+	if not v then return nil, 0 end
+	local kind, ends, content = string.match(v, '^(%a)(%d+) (.*)$')
+	return kind, tonumber(ends) or 0, content
+end
+`
+
+// takeScript: KEYS mark, life; ARGV epoch, least beat, end, now, time to live.
+var takeScript = rueidis.NewLuaScript(endOf + `
+local life = redis.call('HMGET', KEYS[2], 'epoch', 'beat')
+if life[1] ~= ARGV[1] or tonumber(life[2] or '0') < tonumber(ARGV[2]) then return {-1, 0} end
+local kind, ends = read(KEYS[1])
+if kind and ends > tonumber(ARGV[4]) then return {0, 0} end
+redis.call('SET', KEYS[1], 'm' .. ARGV[3] .. ' ', 'PX', ARGV[5])
+return {1, redis.call('HINCRBY', KEYS[2], 'beat', 1)}
+`)
+
+// refreshScript: KEYS record; ARGV value, now, time to live.
+var refreshScript = rueidis.NewLuaScript(endOf + `
+local kind, ends = read(KEYS[1])
+if kind ~= 'r' or ends <= tonumber(ARGV[2]) then return {0} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+return {1}
+`)
+
+// addScript: KEYS counter; ARGV change, end if new, now, time to live if new. It answers count and end, both 0 where
+// there is no counter, and a single number where there is something else.
+var addScript = rueidis.NewLuaScript(endOf + `
+local delta = tonumber(ARGV[1])
+local kind, ends, content = read(KEYS[1])
+if kind and ends > tonumber(ARGV[3]) then
+	if kind ~= 'c' then return {0} end
+	local count = tonumber(content)
+	if delta ~= 0 then
+		count = math.min(math.max(count + delta, 0), 2147483647)
+		redis.call('SET', KEYS[1], string.format('c%.0f %d', ends, count), 'KEEPTTL')
+	end
+	return {count, ends}
+end
+if delta <= 0 then return {0, 0} end
+redis.call('SET', KEYS[1], 'c' .. ARGV[2] .. ' ' .. string.format('%d', delta), 'PX', ARGV[4])
+return {delta, tonumber(ARGV[2])}
+`)
+
+// undoScript: KEYS counter; ARGV its end, now.
+var undoScript = rueidis.NewLuaScript(endOf + `
+local kind, ends, content = read(KEYS[1])
+if kind ~= 'c' or ends ~= tonumber(ARGV[1]) or ends <= tonumber(ARGV[2]) then return {0} end
+local count = tonumber(content)
+if count > 0 then
+	redis.call('SET', KEYS[1], string.format('c%.0f %d', ends, count - 1), 'KEEPTTL')
+end
+return {1}
+`)
+
+// beatScript: KEYS life; ARGV a fresh epoch, the epoch known, its beat. It answers epoch and beat.
+var beatScript = rueidis.NewLuaScript(`
+local life = redis.call('HMGET', KEYS[1], 'epoch', 'beat')
+local epoch, beat = life[1], tonumber(life[2] or '0')
+if not epoch or (epoch == ARGV[2] and beat < tonumber(ARGV[3])) then
+	epoch = ARGV[1]
+	redis.call('HSET', KEYS[1], 'epoch', epoch)
+end
+return {epoch, redis.call('HINCRBY', KEYS[1], 'beat', 1)}
+`)
