@@ -144,21 +144,6 @@ func (c *ThrottleConfig) unmarshal(d *caddyfile.Dispenser) error {
 	return b.nested()
 }
 
-func (c *StateConfig) unmarshal(b block) error {
-	args := b.RemainingArgs()
-	switch {
-	case len(args) == 1 && (args[0] == storeLocal || args[0] == storeMemory):
-		c.Store = args[0]
-	case len(args) == 2 && args[0] == storeLocal:
-		c.Store, c.File = args[0], args[1]
-	case len(args) > 0 && args[0] != storeLocal && args[0] != storeMemory:
-		return b.Errf("unrecognized state %q: local or memory", args[0])
-	default:
-		return b.ArgErr()
-	}
-	return b.noBlock("state")
-}
-
 func (c *IdentityConfig) unmarshal(d *caddyfile.Dispenser) error {
 	b := block{Dispenser: d, words: map[string]func() error{}}
 	b.words["user"] = func() error { return b.text(&c.User) }

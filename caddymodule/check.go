@@ -58,6 +58,9 @@ func (g *Gate) expand() error {
 	}
 	if c := g.State; c != nil {
 		text("state file", &c.File)
+		if c.Redis != nil {
+			c.Redis.expand(text)
+		}
 	}
 	if c := g.Identity; c != nil {
 		text("identity user", &c.User)
@@ -95,13 +98,7 @@ func (g *Gate) checkShape() error {
 			return err
 		}
 	}
-	switch {
-	case g.State.Store != storeLocal && g.State.Store != storeMemory:
-		return fmt.Errorf("state: %q is none of local, memory", g.State.Store)
-	case g.State.Store != storeLocal && g.State.File != "":
-		return fmt.Errorf("state %s: takes no file", g.State.Store)
-	}
-	return nil
+	return g.State.check()
 }
 
 // checkChallenge holds what the library does not: it learns of proofs of work only

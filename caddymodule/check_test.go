@@ -61,6 +61,14 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"throttle window":          {func(g *Gate) { g.Throttle = &ThrottleConfig{User: &LimitConfig{Events: 1}} }, []string{"throttle user"}},
 		"throttle hashing":         {func(g *Gate) { g.Throttle = &ThrottleConfig{Hashing: -1} }, []string{"hashing"}},
 		"state":                    {func(g *Gate) { g.State = &StateConfig{Store: "disk"} }, []string{"state", "disk"}},
+		"state redis without url":  {func(g *Gate) { g.State = &StateConfig{Store: "redis"} }, []string{"state redis", "url"}},
+		"state redis with file": {func(g *Gate) {
+			g.State = &StateConfig{Store: "redis", File: "x", Redis: &RedisConfig{URL: "redis://localhost"}}
+		}, []string{"state redis", "file"}},
+		"state redis address": {func(g *Gate) {
+			g.State = &StateConfig{Store: "redis", Redis: &RedisConfig{URL: "redis://localhost", Addresses: []string{"other"}}}
+		}, []string{"state redis", "other"}},
+		"state local with redis":   {func(g *Gate) { g.State = &StateConfig{Store: "local", Redis: &RedisConfig{URL: "redis://localhost"}} }, []string{"state local", "redis"}},
 		"state memory with file":   {func(g *Gate) { g.State = &StateConfig{Store: "memory", File: "x"} }, []string{"state memory"}},
 		"state file is a folder":   {func(g *Gate) { g.State = &StateConfig{File: broken} }, []string{"state", broken}},
 		"identity header":          {func(g *Gate) { g.Identity = &IdentityConfig{User: "Remote User"} }, []string{"identity user", "Remote User"}},

@@ -114,17 +114,6 @@ type ThrottleConfig struct {
 	Hashing int `json:"hashing,omitempty"`
 }
 
-// StateConfig says where sessions, spent challenges and counters are kept.
-type StateConfig struct {
-	// "local" (a file on this machine that survives restart and crash) or
-	// "memory" (gone with the process). Default: local.
-	Store string `json:"store,omitempty"`
-
-	// The file of a local store. Placeholders are expanded at load. Default:
-	// captcha_gate/state.db in Caddy's data directory.
-	File string `json:"file,omitempty"`
-}
-
 // IdentityConfig names the headers that tell the upstream who is signed in.
 type IdentityConfig struct {
 	// The header with the user's name. Default: Remote-User.
@@ -176,6 +165,7 @@ const (
 
 	storeLocal  = "local"
 	storeMemory = "memory"
+	storeRedis  = "redis"
 )
 
 func (g *Gate) setDefaults() {

@@ -115,6 +115,8 @@ type Gate struct {
 	site     *page.Site
 	origin   *http.CrossOriginProtection
 	now      func() time.Time
+	// complaints about the store that were just made
+	complaints *complaints
 }
 
 // CaddyModule returns the module's identity.
@@ -130,6 +132,7 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 func (g *Gate) Provision(ctx caddy.Context) error {
 	g.logger = ctx.Logger()
 	g.now = time.Now
+	g.complaints = new(complaints)
 	g.origin = http.NewCrossOriginProtection()
 	if err := g.expand(); err != nil {
 		return err
@@ -232,6 +235,9 @@ func (g *Gate) provisionState() error {
 	g.store, g.storeKey = store, key
 	if notice != nil {
 		g.logger.Warn("state not ready; sign-in waits for it", zap.Error(notice))
+	}
+	if g.State.Store == storeRedis && len(g.Secret) == 0 {
+		g.logger.Warn("no secret is configured: the gates that share this Redis must share Caddy's storage too, or they do not accept each other's challenges")
 	}
 	rule := func(l *LimitConfig) throttle.Rule {
 		return throttle.Rule{Limit: l.Events, Window: time.Duration(l.Window)}

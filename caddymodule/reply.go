@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -82,9 +83,25 @@ func (g *Gate) fault(err error) code {
 		g.logger.Error("users unavailable", zap.String("realm", g.Realm), zap.Error(err))
 		return codeUsersUnavailable
 	default:
-		g.logger.Error("state unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		if g.complaints.due(g.now()) {
+			g.logger.Error("state unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		}
 		return codeStateUnavailable
 	}
+}
+
+// complaintEvery is how often the log repeats that the store is away.
+const complaintEvery = time.Minute
+
+// complaints are said once a minute, however many requests meet the fault.
+type complaints struct{ last atomic.Int64 }
+
+func (c *complaints) due(now time.Time) bool {
+	last := c.last.Load()
+	if last != 0 && now.UnixNano()-last < int64(complaintEvery) {
+		return false
+	}
+	return c.last.CompareAndSwap(last, now.UnixNano())
 }
 
 // retryAfter is how long a client should wait after err.
