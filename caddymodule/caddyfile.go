@@ -112,6 +112,7 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (c *CaptchaConfig) unmarshal(d *caddyfile.Dispenser) error {
 	b := block{Dispenser: d, words: map[string]func() error{}}
+	b.words["when"] = func() error { return b.oneOf(&c.When, whenAlways, whenSuspicious) }
 	b.words["length"] = func() error { return b.number(&c.Length) }
 	b.words["alphabet"] = func() error { return b.text(&c.Alphabet) }
 	b.words["lifetime"] = func() error { return b.positive(&c.Lifetime) }

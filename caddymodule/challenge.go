@@ -66,17 +66,18 @@ func (g *Gate) offers(kind captcha.Kind) bool {
 
 // spec is what to make of a wish. What meets no script carries no puzzle and is
 // hard instead, where a puzzle is asked for.
-func (g *Gate) spec(wanted wish) captcha.Spec {
-	spec := captcha.Spec{Kind: wanted.kind, Level: g.level}
+func (g *Gate) spec(wanted wish, failures int) captcha.Spec {
+	level, work := g.price(failures)
+	spec := captcha.Spec{Kind: wanted.kind, Level: level}
 	if !g.offers(wanted.kind) || wanted.kind == captcha.Work && !wanted.script {
 		spec.Kind = captcha.Image
 	}
 	switch {
 	case spec.Kind == captcha.Work:
 		spec.Work = time.Duration(*g.Captcha.WorkAlone)
-	case g.Captcha.Work > 0 && wanted.script:
-		spec.Work = time.Duration(g.Captcha.Work)
-	case g.Captcha.Work > 0:
+	case work > 0 && wanted.script:
+		spec.Work = work
+	case work > 0:
 		spec.Level = captcha.Hard
 	}
 	if spec.Kind == captcha.Audio {
@@ -85,20 +86,21 @@ func (g *Gate) spec(wanted wish) captcha.Spec {
 	return spec
 }
 
-// newChallenge makes a challenge for a browser, within what its network may
-// have drawn (CAP-9). Nothing of it is stored.
-func (g *Gate) newChallenge(r *http.Request, browser [16]byte, wanted wish) (captcha.Challenge, error) {
+// newChallenge makes a challenge for a browser, within what it or its network
+// may have drawn (CAP-9). Nothing of it is stored.
+func (g *Gate) newChallenge(r *http.Request, b browser, wanted wish, failures int) (captcha.Challenge, error) {
 	ctx := detached(r)
-	if err := g.throttle.Draw(ctx, clientAddr(r)); err != nil {
+	drawer := g.caller(r, []browser{b}, "")
+	if err := g.throttle.Draw(ctx, drawer); err != nil {
 		return captcha.Challenge{}, err
 	}
-	spec := g.spec(wanted)
+	spec := g.spec(wanted, failures)
 	if spec.Kind == captcha.Work {
-		if err := g.throttle.DrawWork(ctx, clientAddr(r)); err != nil {
+		if err := g.throttle.DrawWork(ctx, drawer); err != nil {
 			return captcha.Challenge{}, err
 		}
 	}
-	scope, err := g.scope(ctx, r, browser)
+	scope, err := g.scope(ctx, r, b.id)
 	if err != nil {
 		return captcha.Challenge{}, err
 	}
@@ -199,11 +201,13 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 		g.failJSON(w, v, refusal{code: codeNotFound})
 		return
 	}
-	var browser [16]byte
-	if known := g.knownBrowsers(v); len(known) > 0 {
-		browser = known[0]
+	known := g.knownBrowsers(v)
+	failures, err := g.failures(r, known, "")
+	var challenge captcha.Challenge
+	if err == nil {
+		known = append(known, browser{}) // one that no form accepts, where there is no other
+		challenge, err = g.newChallenge(r, known[0], wish{kind: kind, voice: g.voice(r), script: true}, failures)
 	}
-	challenge, err := g.newChallenge(r, browser, wish{kind: kind, voice: g.voice(r), script: true})
 	if err != nil {
 		g.failJSON(w, v, refusal{code: g.fault(err), wait: retryAfter(err)})
 		return

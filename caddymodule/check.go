@@ -45,6 +45,7 @@ func (g *Gate) expand() error {
 	text("base_path", &g.BasePath)
 	text("landing", &g.Landing)
 	if c := g.Captcha; c != nil {
+		text("captcha when", &c.When)
 		text("captcha alphabet", &c.Alphabet)
 		text("captcha bind", &c.Bind)
 		text("captcha level", &c.Level)
@@ -105,6 +106,12 @@ func (g *Gate) checkShape() error {
 // when a challenge is made.
 func (g *Gate) checkChallenge() error {
 	c := g.Captcha
+	switch {
+	case c.When != whenAlways && c.When != whenSuspicious:
+		return fmt.Errorf("captcha when: %q is none of always, suspicious", c.When)
+	case c.When == whenSuspicious && g.HumanOnly:
+		return errors.New("captcha when suspicious: with human_only there is nothing else to ask for")
+	}
 	if !slices.Contains([]string{bindNetwork, bindAddress, bindOff}, c.Bind) {
 		return fmt.Errorf("captcha bind: %q is none of network, address, off", c.Bind)
 	}

@@ -61,6 +61,8 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"throttle window":          {func(g *Gate) { g.Throttle = &ThrottleConfig{User: &LimitConfig{Events: 1}} }, []string{"throttle user"}},
 		"throttle hashing":         {func(g *Gate) { g.Throttle = &ThrottleConfig{Hashing: -1} }, []string{"hashing"}},
 		"state":                    {func(g *Gate) { g.State = &StateConfig{Store: "disk"} }, []string{"state", "disk"}},
+		"captcha when":             {func(g *Gate) { g.Captcha = &CaptchaConfig{When: "never"} }, []string{"captcha when", "never"}},
+		"captcha when human only":  {func(g *Gate) { g.Users, g.HumanOnly, g.Captcha = "", true, &CaptchaConfig{When: "suspicious"} }, []string{"captcha when", "human_only"}},
 		"state redis without url":  {func(g *Gate) { g.State = &StateConfig{Store: "redis"} }, []string{"state redis", "url"}},
 		"state redis with file": {func(g *Gate) {
 			g.State = &StateConfig{Store: "redis", File: "x", Redis: &RedisConfig{URL: "redis://localhost"}}

@@ -11,6 +11,12 @@ import (
 
 // CaptchaConfig sets how challenges are made.
 type CaptchaConfig struct {
+	// When a captcha is asked for: "always", or "suspicious": from the first
+	// recent failure of the network or the user, of a known device, or when the
+	// whole site sees many. It then rises with the failures from easy to hard,
+	// level being the least, and with it the proof of work. Default: always.
+	When string `json:"when,omitempty"`
+
 	// How many characters a picture shows, 4 to 8. Default: 5.
 	Length int `json:"length,omitempty"`
 
@@ -37,12 +43,12 @@ type CaptchaConfig struct {
 	Audio *bool `json:"audio,omitempty"`
 
 	// How hard pictures and sounds are: "easy", "normal" or "hard". Default:
-	// normal.
+	// normal; easy when suspicious.
 	Level string `json:"level,omitempty"`
 
 	// A proof of work that the browser does while the visitor types, as the time
 	// it takes a slow phone, 100ms to 2m. Without JavaScript the picture is hard
-	// instead. Default: none.
+	// instead. Default: none; 1s when suspicious.
 	Work caddy.Duration `json:"work,omitempty"`
 
 	// A proof of work in place of an answer, for visitors who can use neither
@@ -160,6 +166,9 @@ const (
 	bindAddress = "address"
 	bindOff     = "off"
 
+	whenAlways     = "always"
+	whenSuspicious = "suspicious"
+
 	colourBands     = "bands"
 	colourCharacter = "character"
 
@@ -195,6 +204,13 @@ func (g *Gate) setDefaults() {
 	if g.Captcha.Audio == nil {
 		on := true
 		g.Captcha.Audio = &on
+	}
+	or(&g.Captcha.When, whenAlways)
+	if g.onlySuspicious() {
+		or(&g.Captcha.Level, captcha.Easy.String())
+		if g.Captcha.Work == 0 {
+			g.Captcha.Work = caddy.Duration(time.Second)
+		}
 	}
 	or(&g.Captcha.Level, captcha.Normal.String())
 	orDuration(&g.Captcha.WorkAlone, 15*time.Second)

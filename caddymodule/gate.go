@@ -242,9 +242,11 @@ func (g *Gate) provisionState() error {
 	rule := func(l *LimitConfig) throttle.Rule {
 		return throttle.Rule{Limit: l.Events, Window: time.Duration(l.Window)}
 	}
-	g.throttle = throttle.New(store, g.Realm, throttle.Rules{
-		Client: rule(g.Throttle.Client), User: rule(g.Throttle.User), Issue: rule(g.Throttle.Issue),
-	}, g.now)
+	rules := throttle.Rules{Client: rule(g.Throttle.Client), User: rule(g.Throttle.User), Issue: rule(g.Throttle.Issue)}
+	if g.onlySuspicious() {
+		rules.Site = throttle.Rule{Limit: surgeFailures, Window: surgeWindow}
+	}
+	g.throttle = throttle.New(store, g.Realm, rules, g.now)
 	g.slots = throttle.NewSlots(g.Throttle.Hashing)
 	g.sessions = session.New(store, g.Realm, session.Limits{
 		Lifetime: time.Duration(g.Session.Lifetime),

@@ -102,7 +102,13 @@ func realmOf(t testing.TB) string {
 // saw, nil if it was not reached.
 func serve(t testing.TB, g *Gate, r *http.Request) (*httptest.ResponseRecorder, *http.Request) {
 	t.Helper()
-	r = throughCaddy(r, false, "192.0.2.1")
+	return serveFrom(t, g, r, "192.0.2.1")
+}
+
+// serveFrom does the same for a client of another address.
+func serveFrom(t testing.TB, g *Gate, r *http.Request, address string) (*httptest.ResponseRecorder, *http.Request) {
+	t.Helper()
+	r = throughCaddy(r, false, address)
 	r = r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
 	w := httptest.NewRecorder()
 	var reached *http.Request

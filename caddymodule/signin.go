@@ -11,8 +11,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
-	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 	"github.com/captcha-gate/captcha-gate/captcha"
@@ -44,101 +42,6 @@ func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 	default:
 		g.notAllowed(w, r, v, "GET, HEAD, POST")
 	}
-}
-
-// signInForm is the state of the sign-in page.
-type signInForm struct {
-	status int
-	code   code
-	wait   time.Duration
-	// userName and remember are kept from the last try.
-	userName string
-	remember bool
-	// returnTo is the wish, judged again before it is written anywhere.
-	returnTo string
-	// wanted is the challenge to show. A puzzle alone is for scripts.
-	wanted wish
-	// refresh is the page's own address when it is shown in place.
-	refresh string
-}
-
-// showSignIn shows the page with a new challenge. A navigation without the
-// browser cookie gets one (scripts and sub-resources never do), and the
-// challenge is bound to it.
-func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, form signInForm) {
-	var browser [16]byte
-	known := g.knownBrowsers(v)
-	if len(known) > 0 {
-		browser = known[0]
-	} else {
-		browser = newBrowserID()
-	}
-	challenge, err := g.newChallenge(r, browser, form.wanted)
-	if err != nil {
-		form.code, form.wait = g.fault(err), retryAfter(err)
-		form.status = form.code.status()
-	} else if len(known) == 0 && !isScript(r) && g.sameOrigin(r, v) {
-		if err := g.rememberBrowser(w, v, browser, 0); err != nil {
-			g.fail(w, r, v, refusal{code: codeInternal})
-			return
-		}
-	}
-	view := g.view(v)
-	view.Code, view.UserName, view.Remember = string(form.code), form.userName, form.remember
-	view.RetryAfter = g.announce(w, v, form.status, form.wait)
-	if err == nil {
-		view.Captcha = g.challengeView(v, challenge)
-	}
-	if target, ok := localpath.Target(form.returnTo); ok && !g.ownsTarget(v, target) {
-		view.ReturnTo = target
-	}
-	view.RefreshURL = g.refreshURL(v, form, view.ReturnTo)
-	voice := form.wanted.voice
-	if voice == "" {
-		voice = g.voice(r)
-	}
-	g.offerOthers(&view, voice)
-	g.writePage(w, form.status, "sign-in", view)
-}
-
-// voiceNames are the languages of sounds, each in its own words.
-var voiceNames = map[string]string{
-	"en": "English", "zh": "中文", "ru": "Русский", "es": "Español", "de": "Deutsch",
-	"fr": "Français", "ar": "العربية", "hi": "हिन्दी", "pt": "Português", "ja": "日本語",
-}
-
-// offerOthers adds the other ways to prove oneself to the page: a sound, also
-// without JavaScript, and with it a puzzle.
-func (g *Gate) offerOthers(view *page.View, voice string) {
-	view.WorkOffered, view.WorkSilent = g.offers(captcha.Work), g.Captcha.Work > 0
-	if !g.offers(captcha.Audio) {
-		return
-	}
-	query := url.Values{"kind": {captcha.Audio.String()}}
-	if view.ReturnTo != "" {
-		query.Set("rd", view.ReturnTo)
-	}
-	login := view.Prefix + g.Login[0] + "?"
-	view.ListenURL = login + query.Encode()
-	for _, name := range captcha.Languages() {
-		query.Set("voice", name)
-		view.Voices = append(view.Voices, page.Voice{
-			Tag: name, Name: voiceNames[name], URL: login + query.Encode(), Current: name == voice,
-		})
-	}
-}
-
-// refreshURL is the link to the same page with a new picture, for browsers
-// without JavaScript.
-func (g *Gate) refreshURL(v *visitor, form signInForm, returnTo string) string {
-	if form.refresh != "" && form.refresh == returnTo {
-		return form.refresh
-	}
-	login := v.prefix + g.Login[0]
-	if returnTo == "" {
-		return login
-	}
-	return login + "?rd=" + url.QueryEscape(returnTo)
 }
 
 // sameOrigin reports whether a request that changes something comes from this
@@ -208,8 +111,10 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 	f := refusal{code: why.code, wait: why.wait}
 	if known := g.knownBrowsers(v); len(known) > 0 {
 		// Without a new challenge the reply is still right; the script asks for one.
-		if challenge, err := g.newChallenge(r, known[0], g.again(r, fields.captchaToken, true)); err == nil {
-			f.captcha = g.challengeJSON(v, challenge)
+		if failures, err := g.failures(r, known, fields.username); err == nil && g.asks(failures) {
+			if challenge, err := g.newChallenge(r, known[0], g.again(r, fields.captchaToken, true), failures); err == nil {
+				f.captcha = g.challengeJSON(v, challenge)
+			}
 		}
 	}
 	g.failJSON(w, v, f)
@@ -219,7 +124,7 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 type verdict struct {
 	code    code
 	wait    time.Duration
-	browser [16]byte
+	browser browser
 	token   string
 	record  session.Record
 }
@@ -232,10 +137,11 @@ func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wa
 func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	ctx := detached(r)
 	browsers := g.knownBrowsers(v)
+	answered := f.captchaToken != "" && (f.answer != "" || f.work != "")
 	switch {
 	case len(browsers) == 0:
 		return verdict{code: codeCookiesRequired}
-	case f.captchaToken == "" || f.answer == "" && f.work == "":
+	case !answered && !g.onlySuspicious():
 		return verdict{code: codeCaptchaRequired}
 	}
 	if !g.HumanOnly {
@@ -248,21 +154,29 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if g.HumanOnly {
 		name = ""
 	}
-	attempt, err := g.throttle.ReserveSignIn(ctx, clientAddr(r), name)
+	attempt, err := g.throttle.ReserveSignIn(ctx, g.caller(r, browsers, name))
 	if err != nil {
 		return g.faulty(err)
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
-	browser, wrong, err := g.checkCaptcha(r, f, browsers)
-	if err != nil {
-		return g.faulty(err)
-	}
-	if wrong != "" {
-		if wrong != codeCaptchaRequired { // nothing was judged, and it is given back
-			attempt.CaptchaFailed(ctx)
+	used := browsers[0]
+	switch {
+	case !answered && g.asks(attempt.Failures()):
+		return verdict{code: codeCaptchaRequired}
+	case answered && g.isCheap(f.captchaToken, attempt.Failures()):
+		return verdict{code: codeCaptchaExpired}
+	case answered:
+		var wrong code
+		if used, wrong, err = g.checkCaptcha(r, f, browsers); err != nil {
+			return g.faulty(err)
 		}
-		return verdict{code: wrong}
+		if wrong != "" {
+			if wrong != codeCaptchaRequired { // nothing was judged, and it is given back
+				attempt.CaptchaFailed(ctx)
+			}
+			return verdict{code: wrong}
+		}
 	}
 	level, fingerprint := session.Human, [16]byte{}
 	if !g.HumanOnly {
@@ -272,7 +186,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 			return g.faulty(err)
 		}
 		if !ok {
-			attempt.PasswordFailed()
+			attempt.PasswordFailed(ctx)
 			return verdict{code: codeCredentialsWrong}
 		}
 	}
@@ -281,17 +195,20 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 		return g.faulty(err)
 	}
 	attempt.Succeeded(ctx)
-	return verdict{browser: browser, token: token, record: record}
+	if name != "" {
+		used = used.with(g.userTag(name))
+	}
+	return verdict{browser: used, token: token, record: record}
 }
 
 // checkCaptcha spends the challenge and compares the answer, in this order and
 // once (CAP-1). The challenge must have been made for one of the browser's ids.
-func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte) (browser [16]byte, wrong code, err error) {
+func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers []browser) (used browser, wrong code, err error) {
 	ctx := detached(r)
-	for _, browser = range browsers {
+	for _, used = range browsers {
 		var scope captcha.Scope
-		if scope, err = g.scope(ctx, r, browser); err != nil {
-			return browser, "", err
+		if scope, err = g.scope(ctx, r, used.id); err != nil {
+			return used, "", err
 		}
 		spend := func(id [24]byte, until time.Time) (bool, error) {
 			return g.store.Take(ctx, scope.Epoch, state.KeyOf(g.Realm, "spent", id[:]), until)
@@ -303,16 +220,16 @@ func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers [][16]byte
 	}
 	switch {
 	case err == nil:
-		return browser, "", nil
+		return used, "", nil
 	case errors.Is(err, captcha.ErrIncomplete):
-		return browser, codeCaptchaRequired, nil
+		return used, codeCaptchaRequired, nil
 	case errors.Is(err, captcha.ErrWrong):
-		return browser, codeCaptchaWrong, nil
+		return used, codeCaptchaWrong, nil
 	case errors.Is(err, captcha.ErrInvalid), errors.Is(err, captcha.ErrExpired),
 		errors.Is(err, captcha.ErrMoved), errors.Is(err, captcha.ErrSpent):
-		return browser, codeCaptchaExpired, nil
+		return used, codeCaptchaExpired, nil
 	default:
-		return browser, "", err
+		return used, "", err
 	}
 }
 

@@ -3,10 +3,12 @@ package caddymodule
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,8 @@ import (
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
 )
 
 // visitor is what the gate knows of who sent one request. It lives as long as
@@ -164,37 +168,78 @@ func weight(parameters string) int {
 	return 1000
 }
 
-// The browser cookie's content: a format byte, the browser's id, and when it
-// was made in Unix seconds.
+// The browser cookie's content: a format byte, the browser's id, when it was
+// made in Unix seconds, and who signed in with it, the latest first.
 const (
-	browserFormat   = 1
-	browserLength   = 1 + 16 + 8
+	browserFormat   = 2
+	browserFixed    = 1 + 16 + 8
 	browserLifetime = 180 * 24 * time.Hour
+	maxBrowserUsers = 4
 )
 
-// knownBrowsers are the ids of the browser cookies that the gate itself made.
+// browser is one that the gate has met before.
+type browser struct {
+	id    [16]byte
+	users [][16]byte // of each, what userTag says
+}
+
+// userTag stands for a user in the browser cookie.
+func (g *Gate) userTag(name string) [16]byte {
+	key := state.KeyOf(g.Realm, "browser user", []byte(throttle.FoldUser(name)))
+	return [16]byte(key[:16])
+}
+
+// knows reports whether the user signed in with this browser.
+func (b browser) knows(tag [16]byte) bool { return slices.Contains(b.users, tag) }
+
+// with is the browser after a user has signed in.
+func (b browser) with(tag [16]byte) browser {
+	users := [][16]byte{tag}
+	for _, u := range b.users {
+		if u != tag && len(users) < maxBrowserUsers {
+			users = append(users, u)
+		}
+	}
+	return browser{b.id, users}
+}
+
+// knownBrowsers are those of the browser cookies that the gate itself made.
 // There is one, unless a neighbouring host planted another (SES-10).
-func (g *Gate) knownBrowsers(v *visitor) [][16]byte {
-	var ids [][16]byte
+func (g *Gate) knownBrowsers(v *visitor) []browser {
+	var browsers []browser
 	for _, value := range v.presented.Browsers() {
 		opened, err := g.browsers.Open(value)
-		if err != nil || len(opened.Plaintext) != browserLength || opened.Plaintext[0] != browserFormat {
+		if err != nil {
 			continue
 		}
-		ids = append(ids, [16]byte(opened.Plaintext[1:17]))
+		if b, made, ok := parseBrowser(opened.Plaintext); ok && g.now().Before(made.Add(browserLifetime)) {
+			browsers = append(browsers, b)
+		}
 	}
-	return ids
+	return browsers
+}
+
+func parseBrowser(b []byte) (_ browser, made time.Time, ok bool) {
+	if len(b) < browserFixed || b[0] != browserFormat || (len(b)-browserFixed)%16 != 0 {
+		return browser{}, time.Time{}, false
+	}
+	found := browser{id: [16]byte(b[1:17])}
+	made = time.Unix(int64(binary.BigEndian.Uint64(b[17:])), 0)
+	for rest := b[browserFixed:]; len(rest) > 0; rest = rest[16:] {
+		found.users = append(found.users, [16]byte(rest))
+	}
+	return found, made, true
 }
 
 // rememberBrowser sets the browser cookie. Before the sign-in it ends with the
 // browser, afterwards it stays, since it is then a known device.
-func (g *Gate) rememberBrowser(w http.ResponseWriter, v *visitor, id [16]byte, lifetime time.Duration) error {
-	plaintext := make([]byte, 0, browserLength)
+func (g *Gate) rememberBrowser(w http.ResponseWriter, v *visitor, b browser, lifetime time.Duration) error {
+	plaintext := make([]byte, 0, browserFixed+16*maxBrowserUsers)
 	plaintext = append(plaintext, browserFormat)
-	plaintext = append(plaintext, id[:]...)
-	made := uint64(g.now().Unix())
-	for shift := 56; shift >= 0; shift -= 8 {
-		plaintext = append(plaintext, byte(made>>shift))
+	plaintext = append(plaintext, b.id[:]...)
+	plaintext = binary.BigEndian.AppendUint64(plaintext, uint64(g.now().Unix()))
+	for _, u := range b.users {
+		plaintext = append(plaintext, u[:]...)
 	}
 	value, err := g.browsers.Seal(plaintext, rand.Reader)
 	if err != nil {
@@ -204,7 +249,20 @@ func (g *Gate) rememberBrowser(w http.ResponseWriter, v *visitor, id [16]byte, l
 	return nil
 }
 
-func newBrowserID() (id [16]byte) {
-	_, _ = io.ReadFull(rand.Reader, id[:]) // never fails
-	return id
+func newBrowser() (b browser) {
+	_, _ = io.ReadFull(rand.Reader, b.id[:]) // never fails
+	return b
+}
+
+// caller is whom the limits count: a known device of the user, or of anybody as
+// long as nobody says who it is, else the network and the user (THR-4).
+func (g *Gate) caller(r *http.Request, browsers []browser, user string) throttle.Visitor {
+	caller := throttle.Visitor{Client: clientAddr(r), User: user}
+	for _, b := range browsers {
+		if user == "" && len(b.users) > 0 || user != "" && b.knows(g.userTag(user)) {
+			caller.Device = b.id
+			break
+		}
+	}
+	return caller
 }

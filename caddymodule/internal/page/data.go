@@ -60,9 +60,12 @@ func (d *data) Voice() (chosen Voice) {
 	return Voice{}
 }
 
+// Asked says that there is a challenge to answer.
+func (d *data) Asked() bool { return d.Captcha != nil && d.Captcha.Token != "" }
+
 // Picture is the address of the picture.
 func (d *data) Picture() string {
-	if d.Captcha == nil || d.Sound() != "" {
+	if !d.Asked() || d.Sound() != "" {
 		return ""
 	}
 	return local(d.Captcha.ImageURL)
@@ -70,7 +73,7 @@ func (d *data) Picture() string {
 
 // Sound is the address of the sound, if the challenge is one.
 func (d *data) Sound() string {
-	if d.Captcha == nil {
+	if !d.Asked() {
 		return ""
 	}
 	return local(d.Captcha.AudioURL)
@@ -85,7 +88,7 @@ func (d *data) RoomBeside() bool {
 // Lifetime is how many seconds the challenge is still good for. Scripts get
 // this rather than a time, since a visitor's clock may be wrong.
 func (d *data) Lifetime() int {
-	if d.Captcha == nil {
+	if !d.Asked() {
 		return 0
 	}
 	return max(0, int(d.Captcha.ExpiresAt.Sub(d.site.now())/time.Second))
@@ -139,7 +142,7 @@ func (d *data) ErrorAt(place string) string {
 }
 
 func (d *data) place() string {
-	if d.Captcha != nil && strings.HasPrefix(d.Code, "captcha_") {
+	if d.Asked() && strings.HasPrefix(d.Code, "captcha_") {
 		return "answer"
 	}
 	if d.Code == "credentials_wrong" && !d.HumanOnly {

@@ -114,7 +114,8 @@ type View struct {
 	// WorkSilent has the script ask for a challenge with a puzzle at once.
 	WorkOffered, WorkSilent bool
 
-	// Captcha is the challenge; nil hides the picture and its field.
+	// Captcha is the challenge; nil or one without Token hides the picture and
+	// its field. Without Token nothing is to be answered yet.
 	Captcha *Captcha
 }
 

@@ -1,16 +1,21 @@
 // Package throttle bounds how fast passwords can be guessed, pictures can be drawn and hashes can be computed.
 //
 // Failures are counted in buckets: one for the client's network (an IPv4 address, or an IPv6 /64), one for the user name
-// as folded by [FoldUser], whether or not there is such a user. A third bucket counts what is drawn for a network. A
-// bucket is a counter in the state store that begins with its first count and ends a fixed time later. Buckets are
-// never pushed out by others (THR-5), live as long as the store does (THR-6), and carry the realm.
+// as folded by [FoldUser], whether or not there is such a user. A browser that signed in as this user before is a known
+// device and has a bucket of its own in place of both, so that nobody else's failures keep its user out (THR-4). Another
+// bucket counts what is drawn for a network or a known device. A bucket is a counter in the state store that begins with
+// its first count and ends a fixed time later. Buckets are never pushed out by others (THR-5), live as long as the store
+// does (THR-6), and carry the realm.
+//
+// A user's bucket that was filled comes back with twice the window, and again, up to a day. Whatever the rules say, no
+// more than a hundred failures in a row are judged in a day (THR-1): [Ceiling].
 //
 // An attempt is counted before it is judged (THR-8) and settled afterwards:
 //
-//	attempt, err := t.ReserveSignIn(ctx, client, user) // *LimitError: 429; any other error: 503
+//	attempt, err := t.ReserveSignIn(ctx, visitor)       // *LimitError: 429; any other error: 503
 //	... nothing was judged, or the fault was ours:      attempt.Release(ctx)
 //	... the captcha was wrong, no password was judged:  attempt.CaptchaFailed(ctx)
-//	... the password or a later factor was wrong:       attempt.PasswordFailed()
+//	... the password or a later factor was wrong:       attempt.PasswordFailed(ctx)
 //	... all factors passed:                             attempt.Succeeded(ctx)
 //
 // An attempt that is never settled stays counted, and so does one whose settling the store refuses: faults make the
@@ -23,7 +28,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
@@ -41,6 +46,9 @@ type Rules struct {
 	Client Rule // failures per client network
 	User   Rule // failures per user name
 	Issue  Rule // pictures and sounds drawn per client network
+	// Site is how many failures in all are a surge, from which on every stranger counts as having failed. It refuses
+	// nobody. Without a limit nothing is counted.
+	Site Rule
 }
 
 // DefaultRules returns 20 failures in 10 minutes per client network, 10 in 10 minutes per user name, 60 drawings a
@@ -64,9 +72,25 @@ func (r Rule) or(otherwise Rule) Rule {
 const (
 	BucketClient = "client"
 	BucketUser   = "user"
+	BucketDevice = "device"
 	BucketIssue  = "issue"
 	BucketWork   = "work"
+
+	bucketSite = "site"
 )
+
+// Ceiling is how many failures in a row are judged for a user, or for a known device, within ceilingWindow of the first
+// (NIST SP 800-63B-4, 3.2.2). A success begins a new row.
+const (
+	Ceiling       = 100
+	ceilingWindow = 24 * time.Hour
+)
+
+// longest is how far windows grow.
+const longest = 24 * time.Hour
+
+// surgeCounts is how many failures a surge is worth.
+const surgeCounts = 3
 
 // workRule bounds puzzles that stand in for an answer, per client network. It is stricter than any default, because a
 // program solves them as well as anybody: what it buys with one is a single try at a password, and this is how many it
@@ -92,42 +116,100 @@ type Throttle struct {
 	now   func() time.Time
 }
 
+// Visitor is who tries.
+type Visitor struct {
+	// Client is Caddy's opinion of the address. Invalid ones share their buckets.
+	Client netip.Addr
+	// User is the name given, empty where there is none.
+	User string
+	// Device is the id of a browser that signed in before: as User, where there is one. It is zero for all others.
+	Device [16]byte
+}
+
+func (v Visitor) known() bool { return v.Device != [16]byte{} }
+
 // New makes a throttle. now must be the clock of the store.
 func New(store state.Store, realm string, r Rules, now func() time.Time) *Throttle {
 	d := DefaultRules()
-	rules := Rules{Client: r.Client.or(d.Client), User: r.User.or(d.User), Issue: r.Issue.or(d.Issue)}
+	rules := Rules{Client: r.Client.or(d.Client), User: r.User.or(d.User), Issue: r.Issue.or(d.Issue), Site: r.Site}
 	return &Throttle{store: store, realm: realm, rules: rules, now: now}
 }
 
-// ReserveSignIn counts one failure for the client and, unless user is empty, one for the user, before anything is
-// judged (THR-8). Where a bucket is full it counts nothing and returns a [*LimitError]. Any other error is the store's,
-// and nothing may be judged then either. An invalid client address shares one bucket with all other invalid ones.
-func (t *Throttle) ReserveSignIn(ctx context.Context, client netip.Addr, user string) (*Attempt, error) {
+// ReserveSignIn counts one failure for the visitor before anything is judged (THR-8): for the client and, unless empty,
+// the user, or for the known device alone. Where a bucket is full it counts nothing and returns a [*LimitError]. Any
+// other error is the store's, and nothing may be judged then either.
+func (t *Throttle) ReserveSignIn(ctx context.Context, v Visitor) (*Attempt, error) {
 	a := &Attempt{throttle: t}
 	var err error
-	if a.client, err = t.reserve(ctx, BucketClient, t.rules.Client, network(client)); err != nil {
+	if v.known() {
+		err = a.reserve(ctx, BucketDevice, v.Device[:])
+		return a.or(ctx, err)
+	}
+	if a.client, err = t.reserve(ctx, BucketClient, t.rules.Client, network(v.Client)); err != nil {
 		return nil, err
 	}
-	if user == "" {
-		return a, nil
+	if v.User != "" {
+		err = a.reserve(ctx, BucketUser, []byte(FoldUser(v.User)))
 	}
-	if a.user, err = t.reserve(ctx, BucketUser, t.rules.User, []byte(FoldUser(user))); err != nil {
-		t.giveBack(ctx, a.client)
-		return nil, err
+	if err == nil {
+		a.surge, err = t.surge(ctx)
 	}
-	return a, nil
+	return a.or(ctx, err)
 }
 
-// Draw counts one picture or sound for the client (CAP-9). It returns a [*LimitError] where the bucket is full, or the
-// store's error; nothing may be drawn then.
-func (t *Throttle) Draw(ctx context.Context, client netip.Addr) error {
-	_, err := t.reserve(ctx, BucketIssue, t.rules.Issue, network(client))
-	return err
+// Failures are the recent failures that count against a visitor, before an attempt: those of a known device, or else of
+// the network or the user, whichever are more, and a surge of the whole site.
+func (t *Throttle) Failures(ctx context.Context, v Visitor) (int, error) {
+	if v.known() {
+		return t.count(ctx, BucketDevice, v.Device[:])
+	}
+	failures, err := t.surge(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ofClient, err := t.count(ctx, BucketClient, network(v.Client))
+	if err != nil || v.User == "" {
+		return max(failures, ofClient), err
+	}
+	ofUser, err := t.count(ctx, BucketUser, []byte(FoldUser(v.User)))
+	return max(failures, ofClient, ofUser), err
 }
 
-// DrawWork counts one puzzle that stands in for an answer, like Draw. The default rule is fixed: 6 in 10 minutes.
-func (t *Throttle) DrawWork(ctx context.Context, client netip.Addr) error {
-	_, err := t.reserve(ctx, BucketWork, workRule, network(client))
+// surge is what the failures of the whole site count for every stranger.
+func (t *Throttle) surge(ctx context.Context) (int, error) {
+	if t.rules.Site.Limit <= 0 {
+		return 0, nil
+	}
+	if n, err := t.count(ctx, bucketSite, nil); err != nil || n < t.rules.Site.Limit {
+		return 0, err
+	}
+	return surgeCounts, nil
+}
+
+// noteFailure counts for the site. It is not needed for any limit, so that a store's error may be left.
+func (t *Throttle) noteFailure(ctx context.Context) {
+	if t.rules.Site.Limit > 0 {
+		_, _ = t.store.Add(context.WithoutCancel(ctx), t.key(bucketSite, nil), 1, t.rules.Site.Window)
+	}
+}
+
+// Draw counts one picture or sound (CAP-9), for the known device or else the network. It returns a [*LimitError] where
+// the bucket is full, or the store's error; nothing may be drawn then.
+func (t *Throttle) Draw(ctx context.Context, v Visitor) error {
+	return t.draw(ctx, BucketIssue, t.rules.Issue, v)
+}
+
+// DrawWork counts one puzzle that stands in for an answer, like Draw. The rule is fixed: 6 in 10 minutes.
+func (t *Throttle) DrawWork(ctx context.Context, v Visitor) error {
+	return t.draw(ctx, BucketWork, workRule, v)
+}
+
+func (t *Throttle) draw(ctx context.Context, bucket string, r Rule, v Visitor) error {
+	id := network(v.Client)
+	if v.known() {
+		bucket, id = bucket+" "+BucketDevice, v.Device[:]
+	}
+	_, err := t.reserve(ctx, bucket, r, id)
 	return err
 }
 
@@ -136,18 +218,32 @@ type reservation struct {
 	key    state.Key
 	window time.Duration
 	resets time.Time
+	before int // counts of others that were there already
+}
+
+func (t *Throttle) key(bucket string, id []byte) state.Key {
+	return state.KeyOf(t.realm, "throttle "+bucket, id)
+}
+
+func (t *Throttle) count(ctx context.Context, bucket string, id []byte) (int, error) {
+	tally, err := t.store.Add(ctx, t.key(bucket, id), 0, time.Second) // only reads, whatever the window
+	if err != nil {
+		return 0, fmt.Errorf("throttle %s: %w", bucket, err)
+	}
+	return tally.N, nil
 }
 
 func (t *Throttle) reserve(ctx context.Context, bucket string, r Rule, id []byte) (reservation, error) {
-	k := state.KeyOf(t.realm, "throttle "+bucket, id)
+	k := t.key(bucket, id)
 	tally, err := t.store.Add(ctx, k, 1, r.Window)
 	if err != nil {
 		return reservation{}, fmt.Errorf("throttle %s: %w", bucket, err)
 	}
-	reserved := reservation{key: k, window: r.Window, resets: tally.Resets}
+	reserved := reservation{key: k, window: r.Window, resets: tally.Resets, before: tally.N - 1}
 	if tally.N > r.Limit {
 		t.giveBack(ctx, reserved)
-		return reservation{}, &LimitError{Bucket: bucket, RetryAfter: wholeSeconds(tally.Resets.Sub(t.now()))}
+		name, _, _ := strings.Cut(bucket, " ")
+		return reservation{}, &LimitError{Bucket: name, RetryAfter: wholeSeconds(tally.Resets.Sub(t.now()))}
 	}
 	return reserved, nil
 }
@@ -179,44 +275,4 @@ func network(a netip.Addr) []byte {
 		return b[:8]
 	}
 	return nil
-}
-
-// Attempt is a reserved sign-in. The first of its methods settles it, and later calls do nothing.
-type Attempt struct {
-	throttle     *Throttle
-	client, user reservation
-	settled      atomic.Bool
-}
-
-func (a *Attempt) settle() bool { return a.settled.CompareAndSwap(false, true) }
-
-// Release gives everything back: nothing was judged, or the fault was ours.
-func (a *Attempt) Release(ctx context.Context) {
-	if a.settle() {
-		a.throttle.giveBack(ctx, a.client)
-		a.throttle.giveBack(ctx, a.user)
-	}
-}
-
-// CaptchaFailed keeps the client's count and gives the user's back: no password was judged, and strangers with wrong
-// captchas must not lock a user out.
-func (a *Attempt) CaptchaFailed(ctx context.Context) {
-	if a.settle() {
-		a.throttle.giveBack(ctx, a.user)
-	}
-}
-
-// PasswordFailed keeps all counts.
-func (a *Attempt) PasswordFailed() { a.settle() }
-
-// Succeeded gives the client's count back and clears the user's bucket. Call it only after all factors have passed
-// (THR-7), or a right password would reset the count of guessed codes.
-func (a *Attempt) Succeeded(ctx context.Context) {
-	if !a.settle() {
-		return
-	}
-	a.throttle.giveBack(ctx, a.client)
-	if a.user.window != 0 {
-		_ = a.throttle.store.Delete(context.WithoutCancel(ctx), a.user.key) // on failure it stays counted
-	}
 }

@@ -65,9 +65,14 @@ func client(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
+// try is an attempt of a stranger.
+func (f *fixture) try(client netip.Addr, user string) (*throttle.Attempt, error) {
+	return f.ReserveSignIn(f.t.Context(), throttle.Visitor{Client: client, User: user})
+}
+
 func (f *fixture) reserve(client netip.Addr, user string) *throttle.Attempt {
 	f.t.Helper()
-	a, err := f.ReserveSignIn(f.t.Context(), client, user)
+	a, err := f.try(client, user)
 	if err != nil {
 		f.t.Fatalf("%v %q: %v", client, user, err)
 	}
@@ -76,7 +81,7 @@ func (f *fixture) reserve(client netip.Addr, user string) *throttle.Attempt {
 
 func (f *fixture) fail(client netip.Addr, user string) {
 	f.t.Helper()
-	f.reserve(client, user).PasswordFailed()
+	f.reserve(client, user).PasswordFailed(f.t.Context())
 }
 
 func (f *fixture) wantLimit(err error, bucket string, retry time.Duration) {
@@ -92,14 +97,14 @@ func (f *fixture) wantLimit(err error, bucket string, retry time.Duration) {
 
 func (f *fixture) wantRefused(client netip.Addr, user, bucket string, retry time.Duration) {
 	f.t.Helper()
-	_, err := f.ReserveSignIn(f.t.Context(), client, user)
+	_, err := f.try(client, user)
 	f.wantLimit(err, bucket, retry)
 }
 
 // left returns how many more attempts of different clients are allowed for a user, and uses them up.
 func (f *fixture) leftForUser(user string, first int) int {
 	for n := 0; ; n++ {
-		if _, err := f.ReserveSignIn(f.t.Context(), client(first+n), user); err != nil {
+		if _, err := f.try(client(first+n), user); err != nil {
 			return n
 		}
 	}
@@ -108,7 +113,7 @@ func (f *fixture) leftForUser(user string, first int) int {
 // leftForClient does the same for a client without a user.
 func (f *fixture) leftForClient(client netip.Addr) int {
 	for n := 0; ; n++ {
-		if _, err := f.ReserveSignIn(f.t.Context(), client, ""); err != nil {
+		if _, err := f.try(client, ""); err != nil {
 			return n
 		}
 	}
@@ -155,7 +160,7 @@ func TestTHR3_TwoHundredAddressesOfOneNetworkShareABucket(t *testing.T) {
 		passed := 0
 		for i := range 200 {
 			a := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i)})
-			if _, err := f.ReserveSignIn(t.Context(), a, fmt.Sprint("user", i)); err == nil {
+			if _, err := f.try(a, fmt.Sprint("user", i)); err == nil {
 				passed++
 			}
 		}
@@ -206,7 +211,7 @@ func TestTHR8_ParallelGuessesAreCountedBeforeTheyAreJudged(t *testing.T) {
 				for i := range 200 {
 					wg.Go(func() {
 						<-gate
-						a, err := f.ReserveSignIn(t.Context(), c.client(i), c.user(i))
+						a, err := f.try(c.client(i), c.user(i))
 						if errors.As(err, new(*throttle.LimitError)) {
 							refused.Add(1)
 							return
@@ -217,7 +222,7 @@ func TestTHR8_ParallelGuessesAreCountedBeforeTheyAreJudged(t *testing.T) {
 						}
 						judged.Add(1)
 						runtime.Gosched()
-						a.PasswordFailed()
+						a.PasswordFailed(t.Context())
 					})
 				}
 				close(gate)
@@ -271,12 +276,12 @@ func TestSettling(t *testing.T) {
 		client, user int // what is left after one settled attempt, and one failed attempt before it
 	}{
 		"unsettled":      {func(context.Context, *throttle.Attempt) {}, few.Client.Limit - 2, few.User.Limit - 2},
-		"password wrong": {func(_ context.Context, a *throttle.Attempt) { a.PasswordFailed() }, few.Client.Limit - 2, few.User.Limit - 2},
+		"password wrong": {func(ctx context.Context, a *throttle.Attempt) { a.PasswordFailed(ctx) }, few.Client.Limit - 2, few.User.Limit - 2},
 		"captcha wrong":  {func(ctx context.Context, a *throttle.Attempt) { a.CaptchaFailed(ctx) }, few.Client.Limit - 2, few.User.Limit - 1},
 		"released":       {func(ctx context.Context, a *throttle.Attempt) { a.Release(ctx) }, few.Client.Limit - 1, few.User.Limit - 1},
 		"succeeded":      {func(ctx context.Context, a *throttle.Attempt) { a.Succeeded(ctx) }, few.Client.Limit - 1, few.User.Limit},
 		"twice": {func(ctx context.Context, a *throttle.Attempt) {
-			a.PasswordFailed()
+			a.PasswordFailed(ctx)
 			a.Release(ctx)
 			a.CaptchaFailed(ctx)
 			a.Succeeded(ctx)
@@ -347,7 +352,7 @@ func TestTHR8_NothingIsGivenBackToALaterWindow(t *testing.T) {
 
 func TestCAP9_DrawingIsBoundPerNetwork(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		draw := func(a netip.Addr) error { return f.Draw(t.Context(), a) }
+		draw := func(a netip.Addr) error { return f.Draw(t.Context(), throttle.Visitor{Client: a}) }
 		for range few.Issue.Limit {
 			if err := draw(client(1)); err != nil {
 				t.Fatal(err)
@@ -379,9 +384,9 @@ func TestTHR9_AFailingStoreRefuses(t *testing.T) {
 				t.Errorf("%s: error %v", what, err)
 			}
 		}
-		_, err := f.ReserveSignIn(t.Context(), client(1), "user")
+		_, err := f.try(client(1), "user")
 		refused("reserve", err)
-		refused("draw", f.Draw(t.Context(), client(1)))
+		refused("draw", f.Draw(t.Context(), throttle.Visitor{Client: client(1)}))
 		a.Succeeded(t.Context())
 	})
 }
@@ -400,7 +405,7 @@ func TestDefaultRulesStandInForRulesThatCannotWork(t *testing.T) {
 			t.Errorf("%+v: %d attempts for a user", r, n)
 		}
 		n := 0
-		for f.Draw(t.Context(), client(1)) == nil {
+		for f.Draw(t.Context(), throttle.Visitor{Client: client(1)}) == nil {
 			n++
 		}
 		if n != d.Issue.Limit || n != 60 {

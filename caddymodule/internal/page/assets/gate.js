@@ -259,7 +259,7 @@
     if (!event.persisted) return; // else back from the browser's memory, with a spent challenge
     setSending(false);
     if (password) password.value = '';
-    renew('image', true);
+    if (!captcha.hidden) renew('image', true);
   });
   if (!navigator.cookieEnabled) say(null, texts.cookies);
   expectFor(Number(texts.lifetime));

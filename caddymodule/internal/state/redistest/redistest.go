@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,12 +80,13 @@ func (s *Server) URL() string { return "redis://" + s.Addr }
 func (s *Server) Run() {
 	s.t.Helper()
 	host, port, _ := net.SplitHostPort(s.Addr)
-	arguments := append(s.first, "--bind", host, "--port", port, "--dir", s.Dir, "--logfile", filepath.Join(s.Dir, "redis.log"))
+	arguments := slices.Clone(s.first)
+	arguments = append(arguments, "--bind", host, "--port", port, "--dir", s.Dir, "--logfile", filepath.Join(s.Dir, "redis.log"))
 	if s.first == nil {
 		arguments = append(arguments, "--save", "")
 	}
 	arguments = append(arguments, s.options...)
-	s.process = exec.Command("redis-server", arguments...)
+	s.process = exec.Command("redis-server", arguments...) //nolint:gosec // the tests' own arguments
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("redis-server (a package of that name): %v", err)
 	}

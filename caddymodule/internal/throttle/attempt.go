@@ -1,0 +1,102 @@
+package throttle
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Attempt is a reserved sign-in. The first of its methods that settle it counts, and later ones do nothing.
+type Attempt struct {
+	throttle *Throttle
+	client   reservation
+	user     reservation // of the user or of the known device
+	row      reservation // towards the ceiling of either
+	known    bool
+	surge    int
+	settled  atomic.Bool
+}
+
+// reserve counts for a user or a known device. The more failures in a row there were, the longer a new bucket lasts.
+func (a *Attempt) reserve(ctx context.Context, bucket string, id []byte) (err error) {
+	t := a.throttle
+	a.known = bucket == BucketDevice
+	if a.row, err = t.reserve(ctx, bucket+" row", Rule{Ceiling, ceilingWindow}, id); err != nil {
+		return err
+	}
+	rule := t.rules.User
+	rule.Window = grown(rule, a.row.before)
+	a.user, err = t.reserve(ctx, bucket, rule, id)
+	return err
+}
+
+// grown is the window of a bucket that begins after so many failures in a row: it doubles each time one was filled.
+func grown(r Rule, failures int) time.Duration {
+	window := r.Window
+	for range failures / r.Limit {
+		if window *= 2; window >= longest {
+			return max(longest, r.Window)
+		}
+	}
+	return window
+}
+
+// or gives everything back if there was an error.
+func (a *Attempt) or(ctx context.Context, err error) (*Attempt, error) {
+	if err != nil {
+		a.Release(ctx)
+		return nil, err
+	}
+	return a, nil
+}
+
+// Failures are those that count against the visitor, without this attempt: like [Throttle.Failures], but parallel
+// attempts see one another.
+func (a *Attempt) Failures() int { return max(a.client.before, a.user.before, a.surge) }
+
+func (a *Attempt) settle() bool { return a.settled.CompareAndSwap(false, true) }
+
+// Release gives everything back: nothing was judged, or the fault was ours.
+func (a *Attempt) Release(ctx context.Context) {
+	if a.settle() {
+		a.throttle.giveBack(ctx, a.client)
+		a.throttle.giveBack(ctx, a.row)
+		a.throttle.giveBack(ctx, a.user)
+	}
+}
+
+// CaptchaFailed keeps the client's count, or the known device's, and gives the user's back: no password was judged, and
+// strangers with wrong captchas must not lock a user out.
+func (a *Attempt) CaptchaFailed(ctx context.Context) {
+	if !a.settle() {
+		return
+	}
+	a.throttle.giveBack(ctx, a.row)
+	if !a.known {
+		a.throttle.giveBack(ctx, a.user)
+	}
+	a.throttle.noteFailure(ctx)
+}
+
+// PasswordFailed keeps all counts.
+func (a *Attempt) PasswordFailed(ctx context.Context) {
+	if a.settle() {
+		a.throttle.noteFailure(ctx)
+	}
+}
+
+// Succeeded gives the client's count back and clears the bucket of the user or the known device, not both: who knows
+// the password on a known device says nothing about the strangers who guess (THR-7). Call it only after all factors have
+// passed, or a right password would reset the count of guessed codes.
+func (a *Attempt) Succeeded(ctx context.Context) {
+	if !a.settle() {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	a.throttle.giveBack(ctx, a.client)
+	for _, r := range []reservation{a.row, a.user} {
+		if r.window != 0 {
+			_ = a.throttle.store.Delete(ctx, r.key) // on failure it stays counted
+		}
+	}
+}
