@@ -47,6 +47,8 @@ func TestBrowser(t *testing.T) {
 		{"neither picture nor sound", testNeither},
 		{"silent work", testSilentWork},
 		{"puzzles run out", testPuzzlesRunOut},
+		{"suspicious", testSuspicious},
+		{"suspicious without JavaScript", testSuspiciousWithoutJavaScript},
 		{"wrong answer", testWrongAnswer},
 		{"wrong password", testWrongPassword},
 		{"double click posts once", testDoubleClickPostsOnce},
