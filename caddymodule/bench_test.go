@@ -4,10 +4,14 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 )
 
 // discard is a response writer that keeps nothing.
@@ -50,6 +54,44 @@ func BenchmarkPassThrough(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkPassThroughAmongMany is the same among ten and among a million other
+// sessions, and what each of those takes in memory.
+func BenchmarkPassThroughAmongMany(b *testing.B) {
+	for _, others := range []int{10, 1_000_000} {
+		b.Run(strconv.Itoa(others), func(b *testing.B) {
+			g := memoryGate(b, "anna")
+			before := heap()
+			for range others {
+				if _, _, err := g.sessions.Start(b.Context(), "somebody", [16]byte{1}, session.Password, false); err != nil {
+					b.Fatal(err)
+				}
+			}
+			each := (heap() - before) / float64(others)
+			_, cookies := signInAs(b, g, "anna", "anna-password")
+			next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+			r := throughCaddy(withCookies(httptest.NewRequest("GET", "/some/page?x=1", nil), cookies), false, "192.0.2.1")
+			cookie := r.Header["Cookie"]
+			w := discard{http.Header{}}
+			for b.Loop() {
+				r.Header["Cookie"] = cookie
+				if err := g.ServeHTTP(w, r, next); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(each, "B/session")
+		})
+	}
+}
+
+// heap is what is in use, in bytes.
+func heap() float64 {
+	runtime.GC()
+	runtime.GC() // the second frees what the first found in pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
 }
 
 // BenchmarkLoginPage is one sign-in page with its challenge, without the picture.

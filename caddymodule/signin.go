@@ -182,7 +182,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if !g.HumanOnly {
 		var ok bool
 		level = session.Password
-		if fingerprint, ok, err = g.checkPassword(r.Context(), f); err != nil {
+		if fingerprint, ok, err = g.checkPassword(r.Context(), f, attempt.Failures() == 0); err != nil {
 			return g.faulty(err)
 		}
 		if !ok {
@@ -247,10 +247,10 @@ const (
 
 // checkPassword verifies the password in one of the few slots for hashing
 // (CRD-8).
-func (g *Gate) checkPassword(ctx context.Context, f signInFields) (fingerprint [16]byte, ok bool, err error) {
+func (g *Gate) checkPassword(ctx context.Context, f signInFields, clean bool) (fingerprint [16]byte, ok bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
-	release, err := g.slots.Acquire(waiting)
+	release, err := g.slots.Acquire(waiting, clean)
 	if err != nil {
 		return fingerprint, false, err
 	}

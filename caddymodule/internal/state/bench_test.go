@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,6 +77,15 @@ func BenchmarkPut(b *testing.B) {
 	})
 }
 
+// heap is what is in use, in bytes.
+func heap() float64 {
+	runtime.GC()
+	runtime.GC() // the second frees what the first found in pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
 // A start with a million live sessions.
 func BenchmarkOpenLocalMillion(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "state.db")
@@ -94,12 +104,14 @@ func BenchmarkOpenLocalMillion(b *testing.B) {
 		}))
 	}
 	must(b, l.Close())
+	before := heap()
 	for b.Loop() {
 		l := mustOpen(b, path, Options{flushEvery: never})
 		b.StopTimer()
 		if n := l.live.Load().table.size(); n != 1_000_000 {
 			b.Fatalf("%d entries", n)
 		}
+		b.ReportMetric((heap()-before)/1_000_000, "B/session")
 		must(b, l.Close())
 		b.StartTimer()
 	}

@@ -8,11 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
+
+// How often the crash test kills; see there.
+const crashRounds = "STATE_TEST_CRASHES"
 
 // With this variable set, the test binary is the process that the crash test kills.
 const crashFile = "STATE_TEST_CRASH_FILE"
@@ -82,7 +86,11 @@ func TestAcknowledgedIsKeptOverKill9(t *testing.T) {
 	said := make(map[string]map[string]bool) // what was said of each id, in all rounds
 	var epoch Epoch
 	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 20 {
+	rounds := 20
+	if n, err := strconv.Atoi(os.Getenv(crashRounds)); err == nil {
+		rounds = n
+	}
+	for round := range rounds {
 		for _, line := range runUntilKilled(t, path, random.IntN(600)) {
 			what, id, _ := strings.Cut(line, " ")
 			if what == "error" {

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -12,27 +13,72 @@ import (
 var ErrBusy = errors.New("no slot came free in time")
 
 // Slots bounds how many of something costly run at a time (CRD-8). Make it with [NewSlots]; it is for concurrent use.
+//
+// Who waits is served in order of arrival, but those who have not failed come before all who have: a rush of guesses
+// holds up nobody who knows the password.
 type Slots struct {
-	taken chan struct{} // senders on a channel are served in order of arrival
+	mu    sync.Mutex
+	free  int
+	clean list.List // of chan struct{}, closed when the slot is handed over
+	other list.List
 }
 
 // NewSlots makes n slots, at least one.
-func NewSlots(n int) *Slots { return &Slots{taken: make(chan struct{}, max(1, n))} }
+func NewSlots(n int) *Slots { return &Slots{free: max(1, n)} }
 
 // DefaultSlots is one less than the processors that Go may use, so that sessions are served during a rush of sign-ins;
 // at least one.
 func DefaultSlots() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
-// Acquire waits, first come first served, until a slot is free or ctx is done; then the error wraps [ErrBusy] and the
-// cause. Call release when done; calling it again does nothing.
-func (s *Slots) Acquire(ctx context.Context) (release func(), err error) {
+// Acquire waits until a slot is free or ctx is done; then the error wraps [ErrBusy] and the cause. clean says that there
+// were no recent failures. Call release when done; calling it again does nothing.
+func (s *Slots) Acquire(ctx context.Context, clean bool) (release func(), err error) {
 	if ctx.Err() != nil { // a slot that is free as well must not win by chance
 		return nil, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
 	}
-	select {
-	case s.taken <- struct{}{}:
-		return sync.OnceFunc(func() { <-s.taken }), nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+	lane := &s.other
+	if clean {
+		lane = &s.clean
 	}
+	s.mu.Lock()
+	if s.free > 0 {
+		s.free--
+		s.mu.Unlock()
+		return sync.OnceFunc(s.release), nil
+	}
+	mine := make(chan struct{})
+	place := lane.PushBack(mine)
+	s.mu.Unlock()
+
+	select {
+	case <-mine:
+		return sync.OnceFunc(s.release), nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-mine: // handed over in the last moment
+		s.handOver()
+	default:
+		lane.Remove(place)
+	}
+	return nil, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+}
+
+func (s *Slots) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handOver()
+}
+
+// handOver gives a slot to the next who waits; s.mu is held.
+func (s *Slots) handOver() {
+	for _, lane := range []*list.List{&s.clean, &s.other} {
+		if next := lane.Front(); next != nil {
+			close(lane.Remove(next).(chan struct{}))
+			return
+		}
+	}
+	s.free++
 }
