@@ -185,7 +185,9 @@ func (s *site) load(caddyfile string) (status int, body string) {
 	}
 	r.Header.Set("Content-Type", "text/caddyfile")
 	r.Close = true // the admin endpoint starts anew with each configuration
-	a := newVisitor(s.t, s).send(r)
+	v := newVisitor(s.t, s)
+	v.patient = true
+	a := v.send(r)
 	return a.StatusCode, a.body
 }
 
@@ -270,6 +272,9 @@ type visitor struct {
 	t      *testing.T
 	site   *site
 	client *http.Client
+	// patient asks again when the connection breaks: Caddy resets what waits to be
+	// accepted at the moment a reload closes a listener.
+	patient bool
 }
 
 func newVisitor(t *testing.T, s *site) *visitor {
@@ -308,6 +313,12 @@ func (v *visitor) do(method, path, body string, header ...string) answer {
 func (v *visitor) send(r *http.Request) answer {
 	v.t.Helper()
 	response, err := v.client.Do(r)
+	for try := 0; err != nil && v.patient && try < 5; try++ {
+		if r.GetBody != nil {
+			r.Body, _ = r.GetBody()
+		}
+		response, err = v.client.Do(r)
+	}
 	if err != nil {
 		v.t.Fatalf("%s %s: %v", r.Method, r.URL, err)
 	}

@@ -246,16 +246,10 @@ func (s *site) openFiles() int {
 
 var total = regexp.MustCompile(`goroutine profile: total (\d+)`)
 
-// goroutines asks Caddy's admin endpoint.
+// goroutines is how many Caddy has.
 func (s *site) goroutines() int {
 	s.t.Helper()
-	v := newVisitor(s.t, s)
-	r, err := http.NewRequestWithContext(s.t.Context(), "GET", "http://"+s.admin+"/debug/pprof/goroutine?debug=1", nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r.Close = true
-	found := total.FindStringSubmatch(v.send(r).body)
+	found := total.FindStringSubmatch(s.profile("goroutine?debug=1"))
 	if found == nil {
 		s.t.Fatal("no goroutine profile")
 	}
@@ -264,4 +258,16 @@ func (s *site) goroutines() int {
 		s.t.Fatal(err)
 	}
 	return n
+}
+
+// profile asks Caddy's admin endpoint.
+func (s *site) profile(name string) string {
+	s.t.Helper()
+	v := newVisitor(s.t, s)
+	r, err := http.NewRequestWithContext(s.t.Context(), "GET", "http://"+s.admin+"/debug/pprof/"+name, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Close = true
+	return v.send(r).body
 }
