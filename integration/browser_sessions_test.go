@@ -145,6 +145,10 @@ func testTooManyPictures(t *testing.T, c *chromium) {
 	b.signIn()
 
 	b.click("button")
+	b.until("the known device has pictures of its own", gateShown)
+	b.visit("/report")
+	b.until("the gate is shown", gateShown)
+	b.visit("/report")
 	b.until("there is nothing to fill in, and the page says when there is", `/\d+ (second|minute)/.test(`+messages+`) && !`+element(signInButton))
 	b.judge("too many pages")
 }

@@ -22,7 +22,8 @@ func TestAReloadKeepsSessionsAndCounters(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"state local", "state memory"} {
 		t.Run(state, func(t *testing.T) {
-			limits := "throttle {\nclient 3 10m\n}\n" + state
+			// Who has signed in is a known device, which has the limit of a user.
+			limits := "throttle {\nuser 3 10m\n}\n" + state
 			s := startSite(t, limits)
 			v := newVisitor(t, s)
 			v.signIn()
