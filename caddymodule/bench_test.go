@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state/redistest"
 )
 
 // discard is a response writer that keeps nothing.
@@ -25,10 +26,13 @@ func (d discard) WriteHeader(int)             {}
 // beside the bare next handler. The request's headers are laid anew each time,
 // as a server does, in both.
 func BenchmarkPassThrough(b *testing.B) {
-	for _, store := range []string{storeMemory, storeLocal} {
+	for _, store := range []string{storeMemory, storeLocal, storeRedis} {
+		config := &StateConfig{Store: store}
+		if store == storeRedis {
+			config.Redis = &RedisConfig{URL: Secret(redistest.Start(b).URL())}
+		}
 		g, err := load(b, Gate{
-			Users: usersFile(b, "anna"), Secret: []Secret{gateSecret}, Realm: realmOf(b),
-			State: &StateConfig{Store: store},
+			Users: usersFile(b, "anna"), Secret: []Secret{gateSecret}, Realm: realmOf(b), State: config,
 		})
 		if err != nil {
 			b.Fatal(err)

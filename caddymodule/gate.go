@@ -236,6 +236,11 @@ func (g *Gate) provisionState() error {
 	if notice != nil {
 		g.logger.Warn("state not ready; sign-in waits for it", zap.Error(notice))
 	}
+	if advisor, ok := store.(interface{ Warning() error }); ok {
+		if warning := advisor.Warning(); warning != nil {
+			g.logger.Warn("state may lose what it must keep", zap.Error(warning))
+		}
+	}
 	if g.State.Store == storeRedis && len(g.Secret) == 0 {
 		g.logger.Warn("no secret is configured: the gates that share this Redis must share Caddy's storage too, or they do not accept each other's challenges")
 	}

@@ -211,7 +211,7 @@ func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers []browser)
 			return used, "", err
 		}
 		spend := func(id [24]byte, until time.Time) (bool, error) {
-			return g.store.Take(ctx, scope.Epoch, state.KeyOf(g.Realm, "spent", id[:]), until)
+			return g.store.Take(ctx, scope.Epoch, state.KeyOf(g.Realm, "spent", id[:]), until.Add(spentMargin))
 		}
 		err = g.captchas.Check(captcha.Response{Token: f.captchaToken, Answer: f.answer, Work: f.work}, scope, spend)
 		if !errors.Is(err, captcha.ErrMoved) {
@@ -232,6 +232,10 @@ func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers []browser)
 		return used, "", err
 	}
 }
+
+// spentMargin is how much longer than the challenge lives it is remembered as
+// spent: the clocks of two nodes may each be a minute off.
+const spentMargin = 2 * time.Minute
 
 const (
 	// hashWait is how long a sign-in waits for a hash slot before it is told

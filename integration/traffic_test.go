@@ -168,7 +168,7 @@ func TestHTTP2AndHTTPS(t *testing.T) {
 		s.admin, freePort(t), s.port, s.basics(), s.upstream.address))
 	s.url = fmt.Sprintf("https://localhost:%d", s.port)
 	eventually(t, "there is a certificate", 30*time.Second, func() bool {
-		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port), &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"}) //nolint:gosec // the test's own certificate
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port), &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -181,7 +181,7 @@ func TestHTTP2AndHTTPS(t *testing.T) {
 			protocols.SetHTTP1(!h2)
 			protocols.SetHTTP2(h2)
 			v.client.Transport = &http.Transport{
-				TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"}, //nolint:gosec // the test's own certificate
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"},
 				Protocols:       protocols,
 			}
 			defer v.client.CloseIdleConnections()

@@ -30,6 +30,10 @@ const (
 	// session that was ended in one place is then refused in all others (SES-3).
 	newsTravel = 10 * time.Millisecond
 
+	// maxSteps is how many steps are under way at a time. The client library's own queue has twice the room; past it, it
+	// would wait without regard to any deadline.
+	maxSteps = 512
+
 	// goneFor is how long a deleted record stays deleted on this node, whatever Redis says: a failover may lose a
 	// deletion, and a restored backup undoes it.
 	goneFor = 24 * time.Hour
@@ -50,7 +54,8 @@ type Redis struct {
 	line   *line
 	pulse  *pulse
 	seen   *seen
-	missed atomic.Bool // news may have been missed
+	missed atomic.Bool   // news may have been missed
+	steps  chan struct{} // holds one for each that is under way
 }
 
 // OpenRedis makes a store on the given Redis. An error is one of the options; that Redis does not answer is none, and
@@ -62,14 +67,27 @@ func OpenRedis(c RedisOptions, realm string, o Options) (*Redis, error) {
 	}
 	o = o.withDefaults()
 	prefix := "captcha_gate:{" + realm + "}:"
-	r := &Redis{now: o.Now, prefix: prefix, pulse: &pulse{key: prefix + "life", random: o.Rand}, seen: newSeen(o.Now)}
+	pulse, err := newPulse(prefix, o.Rand)
+	if err != nil {
+		return nil, err
+	}
+	r := &Redis{now: o.Now, prefix: prefix, pulse: pulse, seen: newSeen(o.Now), steps: make(chan struct{}, maxSteps)}
 	options.OnInvalidations = r.heard
-	r.line = newLine(options, r.beat)
+	r.line = newLine(options, c.secrets(options), r.beat)
+	r.line.start() // calls heard
 	return r, nil
 }
 
 // Ready returns nil when Redis answers and takes writes, else why not.
 func (r *Redis) Ready() error { return r.line.ready() }
+
+// Warning says what an operator should change in Redis, nil if nothing is known.
+func (r *Redis) Warning() error {
+	if p := r.pulse.policy.Load(); p != nil && *p != "" && *p != "noeviction" {
+		return fmt.Errorf("redis: maxmemory-policy is %s: when memory is short, spent challenges and counters are lost; set noeviction", *p)
+	}
+	return nil
+}
 
 // beat is what the line to Redis does about once a second.
 func (r *Redis) beat(ctx context.Context, c rueidis.Client) error {
@@ -110,7 +128,13 @@ func (r *Redis) call(ctx context.Context, step func(ctx context.Context, c rueid
 	}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = step(limited, client)
+	select {
+	case r.steps <- struct{}{}:
+		err = step(limited, client)
+		<-r.steps
+	case <-limited.Done():
+		err = limited.Err()
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -120,7 +144,7 @@ func (r *Redis) call(ctx context.Context, step func(ctx context.Context, c rueid
 // run runs a script on one key.
 func (r *Redis) run(ctx context.Context, script *rueidis.Lua, k Key, args ...string) (reply []int64, err error) {
 	err = r.call(ctx, func(ctx context.Context, c rueidis.Client) error {
-		reply, err = script.Exec(ctx, c, []string{r.prefix + r.name(k), r.pulse.key}, args).AsIntSlice()
+		reply, err = script.Exec(ctx, c, []string{r.prefix + r.name(k), r.pulse.lifeKey, r.pulse.beatKey}, args).AsIntSlice()
 		return err
 	})
 	return reply, err
@@ -131,16 +155,28 @@ func (r *Redis) Epoch(ctx context.Context) (Epoch, error) {
 	if err := ctx.Err(); err != nil {
 		return Epoch{}, err
 	}
-	if known := r.pulse.known.Load(); known != nil && !r.line.isClosed() {
+	if r.line.isClosed() {
+		return Epoch{}, ErrClosed
+	}
+	if known := r.pulse.known.Load(); known != nil {
 		return known.epoch, nil
 	}
-	return Epoch{}, r.line.ready()
+	if err := r.line.ready(); err != nil {
+		return Epoch{}, err
+	}
+	return Epoch{}, ErrUnavailable // the first heartbeat is under way
 }
 
 // Take implements [Store]. Redis compares epoch and heartbeat in the same step, so that a use is not free again where
 // Redis was emptied or went back in time. On an error the use may be lost.
 func (r *Redis) Take(ctx context.Context, e Epoch, k Key, until time.Time) (bool, error) {
 	left, now := until.Sub(r.now()), r.now()
+	if r.missed.Load() {
+		// The connection was lost, and Redis may be another than before.
+		if err := r.call(ctx, r.beat); err != nil {
+			return false, err
+		}
+	}
 	known := r.pulse.known.Load()
 	if left <= 0 || known == nil || known.epoch != e {
 		if _, err := r.line.get(ctx); err != nil {
@@ -148,7 +184,8 @@ func (r *Redis) Take(ctx context.Context, e Epoch, k Key, until time.Time) (bool
 		}
 		return false, nil
 	}
-	reply, err := r.run(ctx, takeScript, k, known.text, strconv.FormatInt(known.beat, 10), micros(until), micros(now), milliseconds(left))
+	reply, err := r.run(ctx, takeScript, k, known.text, strconv.FormatInt(known.beat, 10), micros(until), micros(now), milliseconds(left),
+		milliseconds(beatsKept))
 	switch {
 	case err != nil:
 		return false, err
@@ -190,17 +227,22 @@ func (r *Redis) settle(ctx context.Context, c rueidis.Client, name string) error
 	return c.Do(ctx, c.B().Exists().Key(r.prefix+name).Build()).Error()
 }
 
-// Get implements [Store]. It asks Redis about a key once, and again when Redis told of a change or a minute has passed.
+// Get implements [Store]. It asks Redis about a record once, and again when Redis told of a change or a minute has
+// passed. What is not there is asked for each time, without having Redis remember that we asked: strangers could fill
+// its memory with that.
 func (r *Redis) Get(ctx context.Context, k Key) ([]byte, error) {
 	name := r.name(k)
 	now := r.now()
 	var found string
 	before := r.seen.changes()
 	err := r.call(ctx, func(ctx context.Context, c rueidis.Client) (err error) {
-		found, err = c.DoCache(ctx, c.B().Get().Key(r.prefix+name).Cache().ToStaticTTL(), seenFor).ToString()
-		if rueidis.IsRedisNil(err) {
-			found, err = "", nil
+		key := r.prefix + name
+		if !r.seen.has(name) {
+			if found, err = text(c.Do(ctx, c.B().Get().Key(key).Build())); found == "" {
+				return err
+			}
 		}
+		found, err = text(c.DoCache(ctx, c.B().Get().Key(key).Cache().ToStaticTTL(), seenFor))
 		return err
 	})
 	switch {
@@ -213,10 +255,20 @@ func (r *Redis) Get(ctx context.Context, k Key) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if r.seen.isGone(name) {
-		return nil, nil
+	if found != "" && r.seen.isGone(name) {
+		// Deleted here, and yet there: the deletion did not get through, or a backup undid it.
+		return nil, r.Delete(ctx, k)
 	}
 	return unpack(found, now), nil
+}
+
+// text is a reply, empty where Redis has nothing.
+func text(reply rueidis.RedisResult) (string, error) {
+	s, err := reply.ToString()
+	if rueidis.IsRedisNil(err) {
+		return "", nil
+	}
+	return s, err
 }
 
 // Refresh implements [Store].
@@ -240,10 +292,11 @@ func (r *Redis) Delete(ctx context.Context, k Key) error {
 	return r.call(ctx, func(ctx context.Context, c rueidis.Client) error {
 		old, err := c.Do(ctx, c.B().Getdel().Key(r.prefix+name).Build()).ToString()
 		switch {
-		case rueidis.IsRedisNil(err):
-			return nil
-		case err != nil || !strings.HasPrefix(old, "r"):
+		case err != nil && !rueidis.IsRedisNil(err):
 			return err
+		case !strings.HasPrefix(old, "r"):
+			r.seen.revive(name) // there is no session that could come back
+			return nil
 		}
 		if err := r.settle(ctx, c, name); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -131,8 +132,9 @@ func TestSessionsSeenLatelyOutliveAnOutage(t *testing.T) {
 			if got := get(t, r, sessionKey("seen")); got != "mine" {
 				t.Errorf("after the outage: %q", got)
 			}
-			if epochOf(t, r) != epoch {
-				t.Error("the epoch changed, although nothing was lost")
+			// Another run of Redis may have lost something; the same run cannot.
+			if changed := epochOf(t, r) != epoch; changed != (name == "stopped") {
+				t.Errorf("the epoch changed: %t", changed)
 			}
 		})
 	}
@@ -194,6 +196,145 @@ func TestCAP1_NothingIsSpentTwiceWhenRedisGoesBackInTime(t *testing.T) {
 	eventually(t, "yet another epoch", func() bool { return epochOf(t, r) != before })
 	if take(t, r, before, spentKey("a")) {
 		t.Fatal("spent twice")
+	}
+}
+
+// A count that all nodes share would hide it: the other node's heartbeats fill what was lost.
+func TestCAP1_NothingIsSpentTwiceAmongNodesWhenRedisGoesBackInTime(t *testing.T) {
+	server := redistest.Start(t)
+	nodes := []*state.Redis{openRealm(t, server, "shared", time.Now), openRealm(t, server, "shared", time.Now)}
+	for round := range 5 {
+		epoch := epochOf(t, nodes[0])
+		eventually(t, "of one epoch", func() bool { return epochOf(t, nodes[1]) == epoch })
+		server.Do("SAVE")
+		if !take(t, nodes[0], epoch, spentKey(fmt.Sprint(round))) {
+			t.Fatal("not first")
+		}
+		server.Kill()
+		server.Run()
+		for _, r := range nodes {
+			eventually(t, "ready", func() bool { return r.Ready() == nil })
+			if take(t, r, epoch, spentKey(fmt.Sprint(round))) {
+				t.Fatal("spent twice")
+			}
+		}
+		fresh := openRealm(t, server, "shared", time.Now)
+		if take(t, fresh, epoch, spentKey(fmt.Sprint(round))) {
+			t.Fatal("spent twice, on a node that was not there before")
+		}
+	}
+}
+
+func TestCAP1_NothingIsSpentTwiceWhenEverythingGoesBackInTime(t *testing.T) {
+	server := redistest.Start(t)
+	r := openRealm(t, server, "shared", time.Now)
+	epoch := epochOf(t, r)
+	server.Do("SAVE")
+	if !take(t, r, epoch, spentKey("a")) {
+		t.Fatal("not first")
+	}
+	r.Close()
+	server.Kill()
+	server.Run()
+	if take(t, openRealm(t, server, "shared", time.Now), epoch, spentKey("a")) {
+		t.Fatal("spent twice")
+	}
+}
+
+func TestSES3_ADeletionThatFailedIsMadeUpFor(t *testing.T) {
+	server := redistest.Start(t)
+	here, there := openRealm(t, server, "shared", time.Now), openRealm(t, server, "shared", time.Now)
+	put(t, here, sessionKey("a"), "mine")
+	get(t, here, sessionKey("a"))
+	get(t, there, sessionKey("a"))
+	server.Freeze()
+	if err := here.Delete(t.Context(), sessionKey("a")); !errors.Is(err, state.ErrUnavailable) {
+		t.Fatalf("delete: %v", err)
+	}
+	server.Thaw()
+	eventually(t, "ready", func() bool { return here.Ready() == nil && there.Ready() == nil })
+	put(t, there, sessionKey("a"), "mine") // as if it had not got through
+	// Asking again must not say that there is nothing as long as others find it.
+	eventually(t, "gone here", func() bool {
+		value, err := here.Get(t.Context(), sessionKey("a"))
+		if value != nil {
+			t.Fatal("a deleted session is shown")
+		}
+		return err == nil
+	})
+	eventually(t, "gone there", func() bool { return get(t, there, sessionKey("a")) == "" })
+}
+
+func TestCAP9_StrangersDoNotFillRedis(t *testing.T) {
+	server := redistest.Start(t)
+	r := openRedis(t, server, time.Now)
+	put(t, r, sessionKey("a"), "mine")
+	get(t, r, sessionKey("a"))
+	for i := range 1000 {
+		get(t, r, sessionKey(fmt.Sprint("made up ", i)))
+	}
+	if found := server.Do("INFO", "stats"); !strings.Contains(found, "tracking_total_keys:1\r\n") {
+		t.Errorf("Redis remembers who asked for what: %s", found)
+	}
+}
+
+func TestRedisThatPushesThingsOutIsWarnedOf(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
+	r := openRedis(t, server, time.Now)
+	if err := r.Warning(); err == nil || !strings.Contains(err.Error(), "allkeys-lru") {
+		t.Fatalf("warning: %v", err)
+	}
+	server.Do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+	eventually(t, "content", func() bool { return r.Warning() == nil })
+}
+
+// Redis answers, but not as what the settings say.
+func TestRedisOptionsThatDoNotFitTheServerAreAnOutage(t *testing.T) {
+	server := redistest.Start(t)
+	sentinel := redistest.StartSentinel(t, "main", server.Addr)
+	other := redistest.Start(t)
+	for name, options := range map[string]state.RedisOptions{
+		"no sentinel":          {URL: server.URL(), Master: "main"},
+		"unknown master":       {URL: sentinel.URL(), Master: "other"},
+		"sentinel as server":   {URL: sentinel.URL()},
+		"two that no cluster":  {URL: server.URL(), Addresses: []string{other.Addr}},
+		"nobody at the second": {URL: sentinel.URL(), Master: "other", Addresses: []string{"127.0.0.1:1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := state.OpenRedis(options, "r", state.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if _, err := r.Get(t.Context(), sessionKey("a")); !errors.Is(err, state.ErrUnavailable) {
+				t.Errorf("get: %v", err)
+			}
+		})
+	}
+}
+
+// One address, behind which another server becomes the master.
+func TestTheMasterMayMoveBehindItsAddress(t *testing.T) {
+	old := redistest.Start(t, "--repl-diskless-sync-delay", "0")
+	host, port, _ := net.SplitHostPort(old.Addr)
+	next := redistest.Start(t, "--replicaof", host+" "+port)
+	door := redistest.StartDoor(t, old.Addr)
+	r, err := state.OpenRedis(state.RedisOptions{URL: "redis://" + door.Addr}, "r", state.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	eventually(t, "ready", func() bool { return r.Ready() == nil })
+	put(t, r, sessionKey("a"), "mine")
+	eventually(t, "followed", func() bool { return old.Do("WAIT", "1", "100") == "1" })
+	next.Do("REPLICAOF", "NO", "ONE")
+	nextHost, nextPort, _ := net.SplitHostPort(next.Addr)
+	old.Do("REPLICAOF", nextHost, nextPort)
+	door.LeadTo(next.Addr)
+	eventually(t, "noticed", func() bool { return r.Ready() != nil })
+	eventually(t, "ready", func() bool { return r.Ready() == nil })
+	if got := get(t, r, sessionKey("a")); got != "mine" {
+		t.Errorf("found %q", got)
 	}
 }
 

@@ -21,7 +21,11 @@ const (
 	// tripAfter is how many steps in a row may fail before all others fail at once.
 	tripAfter = 3
 
-	// firstWait is how long opening waits for the first sign of life.
+	// redialAfter is how many heartbeats in a row may find Redis read-only before the connection is made anew: behind
+	// one address another server may have become the master.
+	redialAfter = 3
+
+	// firstWait is how long opening waits for the first sign of life, and closing for a Redis that does not answer.
 	firstWait = time.Second
 )
 
@@ -29,118 +33,176 @@ const (
 // everybody else is refused without waiting.
 type line struct {
 	options rueidis.ClientOption
+	secrets []string // never in an error
 	beat    func(ctx context.Context, c rueidis.Client) error
 
-	client   atomic.Pointer[rueidis.Client]
-	trouble  atomic.Pointer[error] // why it is not ready; nil when it is
-	up       atomic.Bool
-	failures atomic.Int32
+	condition atomic.Pointer[condition]
+	failures  atomic.Int32
+	readOnly  int // heartbeats in a row; the heartbeat's own
 
+	first   chan struct{} // closed after the first heartbeat
 	wake    chan struct{}
 	quit    chan struct{}
 	stopped chan struct{}
 	hangUp  func()
 }
 
-// newLine begins to connect, and waits a moment for success.
-func newLine(o rueidis.ClientOption, beat func(ctx context.Context, c rueidis.Client) error) *line {
+// condition is what the line knows of Redis at one moment.
+type condition struct {
+	client  rueidis.Client // nil before it was first connected
+	up      bool           // Redis answers; trouble may then be that it refuses writes
+	trouble error
+}
+
+// newLine makes a line that is not connected yet; see start.
+func newLine(o rueidis.ClientOption, secrets []string, beat func(ctx context.Context, c rueidis.Client) error) *line {
 	l := &line{
-		options: o, beat: beat,
-		wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{}),
+		options: o, secrets: secrets, beat: beat,
+		first: make(chan struct{}), wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	l.hangUp = sync.OnceFunc(func() { close(l.quit) })
-	err := fmt.Errorf("%w: not connected yet", ErrUnavailable)
-	l.trouble.Store(&err)
-	first := make(chan struct{})
-	go l.run(first)
-	select {
-	case <-first:
-	case <-time.After(firstWait):
-	}
+	l.condition.Store(&condition{trouble: fmt.Errorf("%w: not connected yet", ErrUnavailable)})
 	return l
 }
 
-func (l *line) run(first chan<- struct{}) {
+// start begins to connect, and waits a moment for success.
+func (l *line) start() {
+	go l.run()
+	select {
+	case <-l.first:
+	case <-time.After(firstWait):
+	}
+}
+
+func (l *line) run() {
 	defer close(l.stopped)
+	said := sync.OnceFunc(func() { close(l.first) })
 	wait := firstRetry
-	for {
-		l.setState(l.try())
-		if first != nil {
-			close(first)
-			first = nil
-		}
-		if l.up.Load() {
+	for !l.isClosed() {
+		l.judgeBeat(l.try())
+		said()
+		if l.condition.Load().up {
 			wait = firstRetry
-			if !l.sleep(beatEvery, l.wake) {
-				return
-			}
+			l.sleep(beatEvery, l.wake)
 			continue
 		}
-		if !l.sleep(wait, nil) {
-			return
-		}
+		l.sleep(wait, nil)
 		wait = min(2*wait, longestWait)
 	}
 }
 
-// sleep waits for the time or the wake-up, and reports whether to go on.
-func (l *line) sleep(d time.Duration, wake <-chan struct{}) bool {
+// sleep ends with the time, the wake-up or the line.
+func (l *line) sleep(d time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-wake:
 	case <-l.quit:
-		return false
 	}
-	return true
 }
 
 // try connects where there is no connection, and asks for a sign of life.
-func (l *line) try() error {
-	client := l.client.Load()
+func (l *line) try() (rueidis.Client, error) {
+	client := l.condition.Load().client
 	if client == nil {
-		made, err := rueidis.NewClient(l.options)
-		if err != nil {
-			return err
+		var err error
+		if client, err = l.connect(); err != nil {
+			return nil, err
 		}
-		client = &made
-		l.client.Store(client)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	return l.beat(ctx, *client)
+	return client, l.beat(ctx, client)
 }
 
-// setState takes in the outcome of a heartbeat. A Redis that refuses writes still answers questions, and refuses quickly.
-func (l *line) setState(err error) {
-	if err == nil {
-		l.trouble.Store(nil)
-	} else {
-		err = unavailable(err)
-		l.trouble.Store(&err)
+// connect gives up when the line is closed; a connection that is made later is closed then.
+func (l *line) connect() (rueidis.Client, error) {
+	type made struct {
+		client rueidis.Client
+		err    error
 	}
-	if err == nil || refusesWrites(err) {
+	done := make(chan made, 1)
+	go func() {
+		client, err := rueidis.NewClient(l.options)
+		if err == nil {
+			if err = canTrack(client); err != nil {
+				client.Close()
+				client = nil
+			}
+		}
+		done <- made{client, err}
+	}()
+	select {
+	case m := <-done:
+		return m.client, m.err
+	case <-l.quit:
+		go func() {
+			if m := <-done; m.err == nil {
+				m.client.Close()
+			}
+		}()
+		return nil, ErrClosed
+	}
+}
+
+// canTrack asks whether Redis will tell of changed keys. Where its access rules forbid that, the client library would
+// keep sessions that have ended.
+func canTrack(c rueidis.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	return c.Do(ctx, c.B().ClientCaching().Yes().Build()).Error()
+}
+
+// judgeBeat takes in the outcome of a heartbeat. A Redis that refuses writes still answers questions, and refuses
+// quickly.
+func (l *line) judgeBeat(client rueidis.Client, err error) {
+	next := &condition{client: client, up: err == nil || refuses(err, "OOM", "READONLY", "MISCONF", "NOREPLICAS")}
+	if err != nil {
+		next.trouble = l.unavailable(err)
+	}
+	if next.up {
 		l.failures.Store(0)
-		l.up.Store(true)
-		return
 	}
-	l.up.Store(false)
+	if err != nil && refuses(err, "READONLY") {
+		l.readOnly++
+	} else {
+		l.readOnly = 0
+	}
+	if l.readOnly >= redialAfter {
+		l.readOnly = 0
+		next.client, next.up = nil, false
+		go client.Close()
+	}
+	l.condition.Store(next)
 }
 
-func refusesWrites(err error) bool {
+// refuses reports a reply of Redis that begins with one of the words.
+func refuses(err error, words ...string) bool {
 	var reply *rueidis.RedisError
 	if !errors.As(err, &reply) {
 		return false
 	}
-	switch word, _, _ := strings.Cut(reply.Error(), " "); word {
-	case "OOM", "READONLY", "MISCONF", "NOREPLICAS":
-		return true
+	first, _, _ := strings.Cut(reply.Error(), " ")
+	for _, w := range words {
+		if first == w {
+			return true
+		}
 	}
 	return false
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+// unavailable wraps what went wrong. A server may repeat what it was sent, so passwords are cut out.
+func (l *line) unavailable(err error) error {
+	text := err.Error()
+	for _, s := range l.secrets {
+		if strings.Contains(text, s) {
+			err = errors.New(strings.ReplaceAll(text, s, "REDACTED"))
+			text = err.Error()
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
 
 // get returns the client where it is of use.
 func (l *line) get(ctx context.Context) (rueidis.Client, error) {
@@ -150,10 +212,11 @@ func (l *line) get(ctx context.Context) (rueidis.Client, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !l.up.Load() {
-		return nil, l.ready()
+	now := l.condition.Load()
+	if !now.up {
+		return nil, now.trouble
 	}
-	return *l.client.Load(), nil
+	return now.client, nil
 }
 
 // judge counts a step that Redis did not answer, and returns the error for the caller. A refusal is an answer.
@@ -162,13 +225,13 @@ func (l *line) judge(err error) error {
 		l.failures.Store(0)
 		return nil
 	}
-	err = unavailable(err)
-	if reply := (*rueidis.RedisError)(nil); errors.As(err, &reply) {
+	answered := errors.As(err, new(*rueidis.RedisError))
+	err = l.unavailable(err)
+	if answered {
 		return err
 	}
-	if l.failures.Add(1) >= tripAfter && !l.isClosed() {
-		l.trouble.Store(&err)
-		l.up.Store(false)
+	if now := l.condition.Load(); l.failures.Add(1) >= tripAfter && now.up {
+		l.condition.CompareAndSwap(now, &condition{client: now.client, trouble: err})
 	}
 	l.check()
 	return err
@@ -186,10 +249,7 @@ func (l *line) ready() error {
 	if l.isClosed() {
 		return ErrClosed
 	}
-	if trouble := l.trouble.Load(); trouble != nil {
-		return *trouble
-	}
-	return nil
+	return l.condition.Load().trouble
 }
 
 func (l *line) isClosed() bool {
@@ -204,15 +264,13 @@ func (l *line) isClosed() bool {
 // close ends the connection. A Redis that does not answer cannot hold it up.
 func (l *line) close() error {
 	l.hangUp()
-	<-l.stopped
-	client := l.client.Swap(nil)
-	if client == nil {
-		return nil
-	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(*client).Close()
+		<-l.stopped
+		if client := l.condition.Load().client; client != nil {
+			client.Close()
+		}
 	}()
 	select {
 	case <-done:

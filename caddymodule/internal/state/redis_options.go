@@ -71,10 +71,21 @@ func (o RedisOptions) client() (rueidis.ClientOption, error) {
 	c.Sentinel.Dialer.Timeout = dialTimeout
 	c.ConnWriteTimeout = dialTimeout
 	c.DisableRetry, c.DisableCache, c.AlwaysRESP2 = true, false, false
-	c.PipelineMultiplex = 0 // one connection to a node carries more than a gate can ask
+	c.PipelineMultiplex = -1 // one connection to a node, so that news and replies keep their order
+	c.ClusterOption.ShardsRefreshInterval = 10 * time.Second
 	c.CacheSizeEachConn = cacheBytes
 	c.ClientName = "captcha-gate"
 	return c, nil
+}
+
+// secrets are what no error may show.
+func (o RedisOptions) secrets(c rueidis.ClientOption) (secrets []string) {
+	for _, s := range []string{c.Password, o.SentinelPassword} {
+		if s != "" {
+			secrets = append(secrets, s)
+		}
+	}
+	return secrets
 }
 
 func (o RedisOptions) secure(c *rueidis.ClientOption) error {
@@ -85,6 +96,7 @@ func (o RedisOptions) secure(c *rueidis.ClientOption) error {
 		return nil
 	}
 	c.TLSConfig.InsecureSkipVerify = false // whatever the URL says
+	c.TLSConfig.ServerName = ""            // each node is checked against its own address
 	if o.CA != "" {
 		pem, err := os.ReadFile(o.CA)
 		if err != nil {

@@ -55,14 +55,29 @@ func TestRedisOptionsAreRefusedWithTheReasonAndWithoutThePassword(t *testing.T) 
 func TestRedisWithUserPasswordAndDatabase(t *testing.T) {
 	server := redistest.Start(t)
 	// The rights that docs/cluster.md asks for.
-	server.Do(strings.Fields("ACL SETUSER gate on >s3cret ~captcha_gate:* +get +set +getdel +del +exists +hmget +hset +hincrby " +
-		"+evalsha +eval +hello +auth +select +ping +client +cluster|slots +cluster|shards")...)
+	rights := strings.Fields("ACL SETUSER gate on >s3cret ~captcha_gate:* +get +set +getdel +del +exists +incr +pexpire +hget +hmget " +
+		"+hset +evalsha +eval +hello +auth +select +ping +info +client +cluster|slots +cluster|shards")
+	server.Do(rights...)
+	rights[2] = "modest"
+	server.Do(append(rights, "-info")...)
+	rights[2] = "deaf"
+	server.Do(append(rights, "-client|caching")...)
+	r, err := state.OpenRedis(state.RedisOptions{URL: "redis://deaf:s3cret@" + server.Addr}, "r", state.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	// The news of ended sessions would not come.
+	if err := r.Ready(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+		t.Errorf("without CLIENT CACHING: %v", err)
+	}
 	for name, c := range map[string]struct {
 		options state.RedisOptions
 		ready   bool
 	}{
 		"in the URL":     {state.RedisOptions{URL: "redis://gate:s3cret@" + server.Addr + "/3"}, true},
 		"beside the URL": {state.RedisOptions{URL: server.URL() + "/3", Username: "gate", Password: "s3cret"}, true},
+		"without info":   {state.RedisOptions{URL: "redis://modest:s3cret@" + server.Addr}, true},
 		"wrong":          {state.RedisOptions{URL: "redis://gate:guess@" + server.Addr}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

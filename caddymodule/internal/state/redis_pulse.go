@@ -3,26 +3,30 @@ package state
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/rueidis"
 )
 
-// pulse is what this node knows about the life of the data in Redis: the epoch, and a count that every heartbeat and
-// every spent use adds to. A count below one that was seen before means that Redis went back in time: it was restored,
-// or a replica took over that had not heard of everything. What was spent may then be unspent, so the epoch changes.
+// pulse is what this node knows about the life of the data in Redis: the epoch, and a count of its own in Redis that
+// every heartbeat and every spent use of this node adds to. A count below one that it saw before means that Redis went
+// back in time: it was restored, or a replica took over that had not heard of everything. So may another run of the
+// server, which the epoch is therefore tied to as well. What was spent may then be unspent, so the epoch changes.
 type pulse struct {
-	key    string
-	random io.Reader
+	lifeKey, beatKey string
+	random           io.Reader
 
 	known   atomic.Pointer[life]
-	mu      sync.Mutex // for changing known
-	retired []string   // epochs that are over; a backup may bring one back
+	policy  atomic.Pointer[string] // what Redis does when memory is short
+	mu      sync.Mutex             // for changing known
+	retired []string               // epochs that are over; a backup may bring one back
 }
 
 type life struct {
@@ -31,8 +35,21 @@ type life struct {
 	beat  int64
 }
 
-// maxRetired bounds what is remembered of epochs that are over.
-const maxRetired = 64
+const (
+	// maxRetired bounds what is remembered of epochs that are over.
+	maxRetired = 64
+	// beatsKept is how long the count of a node that has gone stays in Redis.
+	beatsKept = 24 * time.Hour
+)
+
+// newPulse gives the node a name of its own.
+func newPulse(prefix string, random io.Reader) (*pulse, error) {
+	node, err := newEpoch(random)
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return &pulse{lifeKey: prefix + "life", beatKey: prefix + "beat:" + hex.EncodeToString(node[:8]), random: random}, nil
+}
 
 // beat adds to the count and takes in what Redis has. raised says that the epoch is not the one known before.
 func (p *pulse) beat(ctx context.Context, c rueidis.Client) (raised bool, err error) {
@@ -71,15 +88,20 @@ func (p *pulse) ask(ctx context.Context, c rueidis.Client, text string, beat int
 	if err != nil {
 		return "", 0, err
 	}
-	reply, err := beatScript.Exec(ctx, c, []string{p.key}, []string{hex.EncodeToString(fresh[:]), text, strconv.FormatInt(beat, 10)}).ToArray()
+	reply, err := beatScript.Exec(ctx, c, []string{p.lifeKey, p.beatKey}, []string{
+		hex.EncodeToString(fresh[:]), text, strconv.FormatInt(beat, 10), milliseconds(beatsKept),
+	}).ToArray()
 	if err != nil {
 		return "", 0, err
 	}
-	if len(reply) != 2 {
+	if len(reply) != 3 {
 		return "", 0, errReply
 	}
 	if text, err = reply[0].ToString(); err != nil {
 		return "", 0, err
+	}
+	if policy, err := reply[2].ToString(); err == nil {
+		p.policy.Store(&policy)
 	}
 	beat, err = reply[1].AsInt64()
 	return text, beat, err

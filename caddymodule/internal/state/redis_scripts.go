@@ -18,14 +18,16 @@ local function read(key)
 end
 `
 
-// takeScript: KEYS mark, life; ARGV epoch, least beat, end, now, time to live.
+// takeScript: KEYS mark, life, beat; ARGV epoch, least beat, end, now, time to live, that of the beat.
 var takeScript = rueidis.NewLuaScript(endOf + `
-local life = redis.call('HMGET', KEYS[2], 'epoch', 'beat')
-if life[1] ~= ARGV[1] or tonumber(life[2] or '0') < tonumber(ARGV[2]) then return {-1, 0} end
+if redis.call('HGET', KEYS[2], 'epoch') ~= ARGV[1] then return {-1, 0} end
+if tonumber(redis.call('GET', KEYS[3]) or '0') < tonumber(ARGV[2]) then return {-1, 0} end
 local kind, ends = read(KEYS[1])
 if kind and ends > tonumber(ARGV[4]) then return {0, 0} end
 redis.call('SET', KEYS[1], 'm' .. ARGV[3] .. ' ', 'PX', ARGV[5])
-return {1, redis.call('HINCRBY', KEYS[2], 'beat', 1)}
+local beat = redis.call('INCR', KEYS[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[6])
+return {1, beat}
 `)
 
 // refreshScript: KEYS record; ARGV value, now, time to live.
@@ -66,13 +68,21 @@ end
 return {1}
 `)
 
-// beatScript: KEYS life; ARGV a fresh epoch, the epoch known, its beat. It answers epoch and beat.
+// beatScript: KEYS life, beat; ARGV a fresh epoch, the epoch known, its beat, the beat's time to live. It answers epoch,
+// beat and the eviction policy. Where access rules forbid INFO, the run of the server and the policy are unknown.
 var beatScript = rueidis.NewLuaScript(`
-local life = redis.call('HMGET', KEYS[1], 'epoch', 'beat')
-local epoch, beat = life[1], tonumber(life[2] or '0')
-if not epoch or (epoch == ARGV[2] and beat < tonumber(ARGV[3])) then
-	epoch = ARGV[1]
-	redis.call('HSET', KEYS[1], 'epoch', epoch)
+local function info(section, field)
+	local text = redis.pcall('INFO', section)
+	return type(text) == 'string' and string.match(text, field .. ':([^\r\n]*)') or ''
 end
-return {epoch, redis.call('HINCRBY', KEYS[1], 'beat', 1)}
+local run = info('server', 'run_id')
+local life = redis.call('HMGET', KEYS[1], 'epoch', 'run')
+local epoch, beat = life[1], tonumber(redis.call('GET', KEYS[2]) or '0')
+if not epoch or (run ~= '' and life[2] ~= run) or (epoch == ARGV[2] and beat < tonumber(ARGV[3])) then
+	epoch = ARGV[1]
+	redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', run)
+end
+beat = redis.call('INCR', KEYS[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return {epoch, beat, info('memory', 'maxmemory_policy')}
 `)

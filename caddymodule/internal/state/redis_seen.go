@@ -51,6 +51,14 @@ func (s *seen) note(name, packed string, before int64) {
 	}
 }
 
+// has reports whether Redis had the record when it was last asked.
+func (s *seen) has(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.found[name]
+	return ok
+}
+
 // lately returns what was found within seenFor.
 func (s *seen) lately(name string) string {
 	s.mu.RLock()

@@ -24,14 +24,14 @@ type Server struct {
 	// Dir holds its files.
 	Dir string
 
-	t       *testing.T
+	t       testing.TB
 	first   []string // arguments that come first, in place of those of a server
 	options []string
 	process *exec.Cmd
 }
 
 // Start runs a server until the test ends. Options are those of redis.conf, such as "--appendonly", "yes".
-func Start(t *testing.T, options ...string) *Server {
+func Start(t testing.TB, options ...string) *Server {
 	t.Helper()
 	s := &Server{Addr: freeAddr(t), Dir: t.TempDir(), t: t, options: options}
 	s.Run()
@@ -40,7 +40,7 @@ func Start(t *testing.T, options ...string) *Server {
 }
 
 // StartSentinel runs a sentinel that watches a master and fails over within a second or two.
-func StartSentinel(t *testing.T, name, master string) *Server {
+func StartSentinel(t testing.TB, name, master string) *Server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(master)
 	s := &Server{Addr: freeAddr(t), Dir: t.TempDir(), t: t}
@@ -57,13 +57,13 @@ func StartSentinel(t *testing.T, name, master string) *Server {
 }
 
 // FreePort is a port that nobody listens on just now.
-func FreePort(t *testing.T) string {
+func FreePort(t testing.TB) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(freeAddr(t))
 	return port
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
