@@ -59,16 +59,20 @@ func wantValue(t testing.TB, s Store, k Key, want string) {
 func settled(t *testing.T, l *Local) {
 	t.Helper()
 	c := l.live.Load()
-	for {
+	waiting := func() int {
 		c.mu.Lock()
-		n := len(c.noted)
-		c.mu.Unlock()
-		if n == 0 {
-			break
-		}
-		runtime.Gosched()
+		defer c.mu.Unlock()
+		return len(c.noted)
 	}
-	must(t, l.Delete(t.Context(), KeyOf("test", "barrier"))) // its commit comes after the flush under way
+	for {
+		for waiting() > 0 {
+			runtime.Gosched()
+		}
+		must(t, l.Delete(t.Context(), KeyOf("test", "barrier"))) // its commit comes after the flush under way
+		if waiting() == 0 {                                      // else that flush failed and noted its keys again
+			return
+		}
+	}
 }
 
 // entriesIn reads the file of a closed store.

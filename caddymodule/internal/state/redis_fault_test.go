@@ -326,7 +326,7 @@ func TestTheMasterMayMoveBehindItsAddress(t *testing.T) {
 	t.Cleanup(func() { r.Close() })
 	eventually(t, "ready", func() bool { return r.Ready() == nil })
 	put(t, r, sessionKey("a"), "mine")
-	eventually(t, "followed", func() bool { return old.Do("WAIT", "1", "100") == "1" })
+	eventually(t, "followed", func() bool { return next.Do("DBSIZE") == old.Do("DBSIZE") })
 	next.Do("REPLICAOF", "NO", "ONE")
 	nextHost, nextPort, _ := net.SplitHostPort(next.Addr)
 	old.Do("REPLICAOF", nextHost, nextPort)
@@ -451,7 +451,7 @@ func TestSentinelsLeadToTheNewMaster(t *testing.T) {
 	put(t, r, sessionKey("a"), "mine")
 	spent := take(t, r, epochOf(t, r), spentKey("a"))
 	before := epochOf(t, r)
-	eventually(t, "followed", func() bool { return master.Do("WAIT", "1", "100") == "1" })
+	eventually(t, "followed", func() bool { return replica.Do("DBSIZE") == master.Do("DBSIZE") })
 	master.Kill()
 	eventually(t, "ready with the new master", func() bool { return r.Ready() == nil && replica.Role() == "master" })
 	if got := get(t, r, sessionKey("a")); got != "mine" {
