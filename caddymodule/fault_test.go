@@ -1,13 +1,17 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 )
 
 // A store that is closed fails every call, as one whose disk is gone does.
@@ -78,5 +82,34 @@ func TestEveryCodeHasATextInEveryLanguage(t *testing.T) {
 				t.Errorf("%s has no text in %s", c, accept)
 			}
 		}
+	}
+}
+
+// watchedStore is a store that tells until when uses are remembered.
+type watchedStore struct {
+	state.Store
+	spentUntil time.Time
+}
+
+func (s *watchedStore) Take(ctx context.Context, e state.Epoch, k state.Key, until time.Time) (bool, error) {
+	s.spentUntil = until
+	return s.Store.Take(ctx, e, k, until)
+}
+
+// A node whose clock is a minute behind would judge a challenge again that one
+// whose clock is a minute ahead has forgotten.
+func TestCAP1_ASpentChallengeIsRememberedForAsLongAsClocksDiffer(t *testing.T) {
+	g := memoryGate(t, "anna")
+	watched := &watchedStore{Store: g.store}
+	g.store = watched
+	claims, token, cookies, _ := openPage(t, g, "/login")
+	status, _ := postJSON(t, g, map[string]string{
+		"username": "anna", "password": "wrong", "captcha_token": token, "captcha_answer": claims.Answer,
+	}, cookies)
+	if status != http.StatusUnauthorized {
+		t.Fatalf("judged: %d", status)
+	}
+	if left := watched.spentUntil.Sub(claims.ExpiresAt); left < 2*time.Minute {
+		t.Errorf("forgotten %v after the challenge ends", left)
 	}
 }
