@@ -41,9 +41,10 @@ const (
 
 // Redis is a [Store] that several processes share. Make it with [OpenRedis].
 //
-// All keys of a realm begin with "captcha_gate:{realm}:", so that they share one hash slot of a cluster: each single use
-// is one script over its mark and the epoch. Values are a letter for what they are, the end in microseconds of Unix time,
-// a space and the content; Redis's own expiry removes what has ended, and the earlier of the two counts.
+// All keys of a realm begin with "captcha_gate:1:{realm}:", 1 being the version of the layout. They share one hash slot
+// of a cluster: each single use is one script over its mark and the epoch. Values are a letter for what they are, the
+// end in microseconds of Unix time, a space and the content; Redis's own expiry removes what has ended, and the earlier
+// of the two counts.
 //
 // Sessions are read through the client-side cache: Redis announces each change to whoever has read the key, so a live
 // session costs no round trip. While Redis is away, sessions found in the last minute are still found; everything else
@@ -66,7 +67,7 @@ func OpenRedis(c RedisOptions, realm string, o Options) (*Redis, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	prefix := "captcha_gate:{" + realm + "}:"
+	prefix := "captcha_gate:1:{" + realm + "}:"
 	pulse, err := newPulse(prefix, o.Rand)
 	if err != nil {
 		return nil, err
