@@ -54,8 +54,10 @@ func FuzzParse(f *testing.F) {
 		for name := range table.entries {
 			_, usable := table.Fingerprint(name)
 			first := slices.IndexFunc(lines, func(line string) bool {
-				before, _, _ := strings.Cut(strings.TrimRight(line, "\r"), ":")
-				return before == name
+				line = strings.TrimRight(line, "\r")
+				before, _, _ := strings.Cut(line, ":")
+				start := strings.TrimLeft(line, " \t")
+				return before == name && start != "" && start[0] != '#' // those are no entries
 			})
 			if first < 0 || !utf8.ValidString(name) {
 				t.Fatalf("no line for %q", name)
