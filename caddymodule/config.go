@@ -178,15 +178,10 @@ const (
 )
 
 func (g *Gate) setDefaults() {
-	or := func(to *string, value string) {
-		if *to == "" {
-			*to = value
-		}
-	}
-	or(&g.Realm, defaultRealm)
-	or(&g.Logout, defaultLogout)
-	or(&g.BasePath, defaultBasePath)
-	or(&g.Landing, defaultLanding)
+	orText(&g.Realm, defaultRealm)
+	orText(&g.Logout, defaultLogout)
+	orText(&g.BasePath, defaultBasePath)
+	orText(&g.Landing, defaultLanding)
 	if len(g.Login) == 0 {
 		g.Login = []string{defaultLogin}
 	}
@@ -194,26 +189,7 @@ func (g *Gate) setDefaults() {
 	if g.Captcha == nil {
 		g.Captcha = new(CaptchaConfig)
 	}
-	or(&g.Captcha.Bind, bindNetwork)
-	if g.Captcha.Width == 0 {
-		g.Captcha.Width = 240
-	}
-	if g.Captcha.Height == 0 {
-		g.Captcha.Height = 80
-	}
-	if g.Captcha.Audio == nil {
-		on := true
-		g.Captcha.Audio = &on
-	}
-	or(&g.Captcha.When, whenAlways)
-	if g.onlySuspicious() {
-		or(&g.Captcha.Level, captcha.Easy.String())
-		if g.Captcha.Work == 0 {
-			g.Captcha.Work = caddy.Duration(time.Second)
-		}
-	}
-	or(&g.Captcha.Level, captcha.Normal.String())
-	orDuration(&g.Captcha.WorkAlone, 15*time.Second)
+	g.Captcha.setDefaults()
 
 	if g.Session == nil {
 		g.Session = new(SessionConfig)
@@ -223,7 +199,7 @@ func (g *Gate) setDefaults() {
 	}
 	orDuration(&g.Session.Idle, time.Hour)
 	orDuration(&g.Session.Remember, 30*24*time.Hour)
-	or(&g.Session.CookieName, defaultCookieName)
+	orText(&g.Session.CookieName, defaultCookieName)
 
 	if g.Throttle == nil {
 		g.Throttle = new(ThrottleConfig)
@@ -238,12 +214,41 @@ func (g *Gate) setDefaults() {
 	if g.State == nil {
 		g.State = new(StateConfig)
 	}
-	or(&g.State.Store, storeLocal)
+	orText(&g.State.Store, storeLocal)
 	if g.Identity == nil {
 		g.Identity = new(IdentityConfig)
 	}
 	if g.Page == nil {
 		g.Page = new(PageConfig)
+	}
+}
+
+func (c *CaptchaConfig) setDefaults() {
+	orText(&c.Bind, bindNetwork)
+	if c.Width == 0 {
+		c.Width = 240
+	}
+	if c.Height == 0 {
+		c.Height = 80
+	}
+	if c.Audio == nil {
+		on := true
+		c.Audio = &on
+	}
+	orText(&c.When, whenAlways)
+	if c.When == whenSuspicious {
+		orText(&c.Level, captcha.Easy.String())
+		if c.Work == 0 {
+			c.Work = caddy.Duration(time.Second)
+		}
+	}
+	orText(&c.Level, captcha.Normal.String())
+	orDuration(&c.WorkAlone, 15*time.Second)
+}
+
+func orText(to *string, value string) {
+	if *to == "" {
+		*to = value
 	}
 }
 

@@ -160,23 +160,23 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
-	used := browsers[0]
+	used, wrong, err := browsers[0], code(""), error(nil)
 	switch {
 	case !answered && g.asks(attempt.Failures()):
-		return verdict{code: codeCaptchaRequired}
+		wrong = codeCaptchaRequired
 	case answered && g.isCheap(f.captchaToken, attempt.Failures()):
-		return verdict{code: codeCaptchaExpired}
+		return verdict{code: codeCaptchaExpired} // unspent, so nothing is counted
 	case answered:
-		var wrong code
-		if used, wrong, err = g.checkCaptcha(r, f, browsers); err != nil {
-			return g.faulty(err)
-		}
-		if wrong != "" {
-			if wrong != codeCaptchaRequired { // nothing was judged, and it is given back
-				attempt.CaptchaFailed(ctx)
-			}
-			return verdict{code: wrong}
-		}
+		used, wrong, err = g.checkCaptcha(r, f, browsers)
+	}
+	switch {
+	case err != nil:
+		return g.faulty(err)
+	case wrong == codeCaptchaRequired: // nothing was judged, and it is given back
+		return verdict{code: wrong}
+	case wrong != "":
+		attempt.CaptchaFailed(ctx)
+		return verdict{code: wrong}
 	}
 	level, fingerprint := session.Human, [16]byte{}
 	if !g.HumanOnly {

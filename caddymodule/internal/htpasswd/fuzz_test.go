@@ -85,6 +85,9 @@ func FuzzLine(f *testing.F) {
 		f.Add("bob", hash)
 	}
 	f.Fuzz(func(t *testing.T, name, hash string) {
+		if strings.Contains(name, "\n") {
+			return // more than one line: see FuzzParse
+		}
 		table, problems := Parse([]byte(name + ":" + hash))
 		if table.Len() == 0 {
 			return
