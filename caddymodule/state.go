@@ -24,7 +24,7 @@ type StateConfig struct {
 	// captcha_gate/state.db in Caddy's data directory.
 	File string `json:"file,omitempty"`
 
-	// Where Redis 7 or Valkey is.
+	// Where Redis 7, or what speaks its protocol, is.
 	Redis *RedisConfig `json:"redis,omitempty"`
 }
 
