@@ -13,6 +13,7 @@ import (
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
@@ -137,11 +138,10 @@ func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wa
 func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	ctx := detached(r)
 	browsers := g.knownBrowsers(v)
-	answered := f.captchaToken != "" && (f.answer != "" || f.work != "")
 	switch {
 	case len(browsers) == 0:
 		return verdict{code: codeCookiesRequired}
-	case !answered && !g.onlySuspicious():
+	case !f.answered() && !g.onlySuspicious():
 		return verdict{code: codeCaptchaRequired}
 	}
 	if !g.HumanOnly {
@@ -160,22 +160,11 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
-	used, wrong, err := browsers[0], code(""), error(nil)
-	switch {
-	case !answered && g.asks(attempt.Failures()):
-		wrong = codeCaptchaRequired
-	case answered && g.isCheap(f.captchaToken, attempt.Failures()):
-		return verdict{code: codeCaptchaExpired} // unspent, so nothing is counted
-	case answered:
-		used, wrong, err = g.checkCaptcha(r, f, browsers)
-	}
+	used, wrong, err := g.judgeCaptcha(r, f, browsers, attempt)
 	switch {
 	case err != nil:
 		return g.faulty(err)
-	case wrong == codeCaptchaRequired: // nothing was judged, and it is given back
-		return verdict{code: wrong}
 	case wrong != "":
-		attempt.CaptchaFailed(ctx)
 		return verdict{code: wrong}
 	}
 	level, fingerprint := session.Human, [16]byte{}
@@ -199,6 +188,26 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 		used = used.with(g.userTag(name))
 	}
 	return verdict{browser: used, token: token, record: record}
+}
+
+func (f signInFields) answered() bool { return f.captchaToken != "" && (f.answer != "" || f.work != "") }
+
+// judgeCaptcha judges the answer, where there is one, and says what is wrong
+// with it or missing. Only what was judged stays counted.
+func (g *Gate) judgeCaptcha(r *http.Request, f signInFields, browsers []browser, attempt *throttle.Attempt) (used browser, wrong code, err error) {
+	switch failures := attempt.Failures(); {
+	case !f.answered() && g.asks(failures):
+		return used, codeCaptchaRequired, nil
+	case !f.answered():
+		return browsers[0], "", nil
+	case g.isCheap(f.captchaToken, failures):
+		return used, codeCaptchaExpired, nil
+	}
+	used, wrong, err = g.checkCaptcha(r, f, browsers)
+	if err == nil && wrong != "" && wrong != codeCaptchaRequired {
+		attempt.CaptchaFailed(detached(r))
+	}
+	return used, wrong, err
 }
 
 // checkCaptcha spends the challenge and compares the answer, in this order and
