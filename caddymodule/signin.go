@@ -190,7 +190,9 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	return verdict{browser: used, token: token, record: record}
 }
 
-func (f signInFields) answered() bool { return f.captchaToken != "" && (f.answer != "" || f.work != "") }
+func (f signInFields) answered() bool {
+	return f.captchaToken != "" && (f.answer != "" || f.work != "")
+}
 
 // judgeCaptcha judges the answer, where there is one, and says what is wrong
 // with it or missing. Only what was judged stays counted.
