@@ -185,7 +185,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	}
 	attempt.Succeeded(ctx)
 	if name != "" {
-		used = used.with(g.userTag(name))
+		used = used.with(g.userTag(name, fingerprint))
 	}
 	return verdict{browser: used, token: token, record: record}
 }

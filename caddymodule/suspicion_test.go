@@ -316,13 +316,43 @@ func TestSuspiciousAsksEveryStrangerInASurge(t *testing.T) {
 	}
 }
 
+func TestTHR4_ANewPasswordMakesEveryBrowserAStranger(t *testing.T) {
+	g := memoryGate(t, "anna")
+	fingerprint := func() [16]byte {
+		users, err := g.users.Table()
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, ok := users.Fingerprint("anna")
+		if !ok {
+			t.Fatal("no anna")
+		}
+		return found
+	}
+	r := throughCaddy(request("POST", "/login"), false, "192.0.2.1")
+	b := newBrowser().with(g.userTag("anna", fingerprint()))
+	if g.caller(r, []browser{b}, "anna").Device != b.id {
+		t.Fatal("not known")
+	}
+	for name, other := range map[string]string{"another user": "bert", "another spelling": "Anna"} {
+		if g.caller(r, []browser{b}, other).Device == b.id {
+			t.Errorf("known for %s", name)
+		}
+	}
+	old := b
+	old.users = [][16]byte{g.userTag("anna", [16]byte{1})}
+	if g.caller(r, []browser{old}, "anna").Device == b.id {
+		t.Error("known although the password is new")
+	}
+}
+
 func TestTheBrowserCookieRemembersTheLatestUsers(t *testing.T) {
 	g := memoryGate(t, "anna")
 	b := newBrowser()
 	for i := range 6 {
-		b = b.with(g.userTag(fmt.Sprint("user", i)))
+		b = b.with(g.userTag(fmt.Sprint("user", i), [16]byte{}))
 	}
-	b = b.with(g.userTag("USER4 "))
+	b = b.with(g.userTag("user4", [16]byte{}))
 	w := httptest.NewRecorder()
 	v := &visitor{}
 	if err := g.rememberBrowser(w, v, b, browserLifetime); err != nil {
@@ -335,7 +365,7 @@ func TestTheBrowserCookieRemembersTheLatestUsers(t *testing.T) {
 		t.Fatalf("found %+v", found)
 	}
 	for i, known := range []bool{false, false, true, true, true, true} {
-		if found[0].knows(g.userTag(fmt.Sprint("user", i))) != known {
+		if found[0].knows(g.userTag(fmt.Sprint("user", i), [16]byte{})) != known {
 			t.Errorf("user%d: known %t", i, !known)
 		}
 	}

@@ -183,9 +183,11 @@ type browser struct {
 	users [][16]byte // of each, what userTag says
 }
 
-// userTag stands for a user in the browser cookie.
-func (g *Gate) userTag(name string) [16]byte {
-	key := state.KeyOf(g.Realm, "browser user", []byte(throttle.FoldUser(name)))
+// userTag stands for a user in the browser cookie, and for the user's present
+// entry in the users file: a new password makes every browser a stranger, also
+// one of somebody who knew the old.
+func (g *Gate) userTag(name string, fingerprint [16]byte) [16]byte {
+	key := state.KeyOf(g.Realm, "browser user", []byte(name), fingerprint[:])
 	return [16]byte(key[:16])
 }
 
@@ -258,8 +260,16 @@ func newBrowser() (b browser) {
 // long as nobody says who it is, else the network and the user (THR-4).
 func (g *Gate) caller(r *http.Request, browsers []browser, user string) throttle.Visitor {
 	caller := throttle.Visitor{Client: clientAddr(r), User: user}
+	var tag [16]byte // of nobody
+	if user != "" && !g.HumanOnly {
+		if users, err := g.users.Table(); err == nil {
+			if fingerprint, ok := users.Fingerprint(user); ok {
+				tag = g.userTag(user, fingerprint)
+			}
+		}
+	}
 	for _, b := range browsers {
-		if user == "" && len(b.users) > 0 || user != "" && b.knows(g.userTag(user)) {
+		if user == "" && len(b.users) > 0 || user != "" && b.knows(tag) {
 			caller.Device = b.id
 			break
 		}

@@ -61,9 +61,12 @@ return {delta, tonumber(ARGV[2])}
 var undoScript = rueidis.NewLuaScript(endOf + `
 local kind, ends, content = read(KEYS[1])
 if kind ~= 'c' or ends ~= tonumber(ARGV[1]) or ends <= tonumber(ARGV[2]) then return {0} end
-local count = tonumber(content)
+local count = tonumber(content) - 1
+if count < 0 then return {0} end
 if count > 0 then
-	redis.call('SET', KEYS[1], string.format('c%.0f %d', ends, count - 1), 'KEEPTTL')
+	redis.call('SET', KEYS[1], string.format('c%.0f %d', ends, count), 'KEEPTTL')
+else
+	redis.call('DEL', KEYS[1])
 end
 return {1}
 `)

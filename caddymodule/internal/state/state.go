@@ -93,7 +93,8 @@ type Store interface {
 	Add(ctx context.Context, k Key, delta int, window time.Duration) (Tally, error)
 
 	// Undo takes one back, atomically, from the counter that ends at the given time, as a Tally said it. A counter made
-	// later under the same key is left alone. A count stays 0 at the least, and may be lost in a crash as with Add.
+	// later under the same key is left alone, and one that comes to 0 is gone: what was counted in vain takes no memory.
+	// May be lost in a crash as with Add.
 	Undo(ctx context.Context, k Key, resets time.Time) error
 
 	// Close releases everything, after writing what was not yet written. Closing twice is fine.

@@ -168,8 +168,11 @@ func (t *table) undo(k Key, resets time.Time, now int64) bool {
 	if !ok || e.kind != counter || !e.live(now) || e.until != nanos(resets) || e.count == 0 {
 		return false
 	}
-	e.count--
-	s.set(k, e)
+	if e.count--; e.count == 0 {
+		delete(s.m, k)
+	} else {
+		s.set(k, e)
+	}
 	return true
 }
 

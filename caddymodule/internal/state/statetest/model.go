@@ -157,9 +157,12 @@ func (m *model) undo(rt *rapid.T) {
 		resets, ok = resets.Add(time.Second), false
 	}
 	check(rt, m.store.Undo(m.t.Context(), k, resets))
-	if ok && m.live(tally.Resets) {
-		tally.N = max(0, tally.N-1)
+	if ok && m.live(tally.Resets) && tally.N > 0 {
+		tally.N--
 		m.counts[k] = tally
+		if tally.N == 0 {
+			delete(m.counts, k)
+		}
 	}
 }
 

@@ -324,7 +324,9 @@ func counters(t *testing.T, open Open) {
 	wantCount(t, s, k, 0, 1)
 	must(t, s.Undo(t.Context(), k, second.Resets))
 	must(t, s.Undo(t.Context(), k, second.Resets))
-	wantCount(t, s, k, 0, 0)
+	if tally := wantCount(t, s, k, 0, 0); !tally.Resets.IsZero() {
+		t.Fatalf("nothing is left of it, but %+v", tally)
+	}
 	must(t, s.Undo(t.Context(), key("failures", 3), second.Resets))
 	wantCount(t, s, key("failures", 3), 0, 0)
 	must(t, s.Delete(t.Context(), k))
