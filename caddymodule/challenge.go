@@ -47,7 +47,10 @@ func (g *Gate) scope(ctx context.Context, r *http.Request, browser [16]byte) (ca
 
 // wish is which challenge a visitor wants. The zero value is a picture.
 type wish struct {
-	kind  captcha.Kind
+	kind captcha.Kind
+	// named says that the visitor asked for it, and gets one whether or not one
+	// is needed yet.
+	named bool
 	voice string // of a sound
 	// script says that a script will handle it, which can solve puzzles.
 	script bool
@@ -90,7 +93,7 @@ func (g *Gate) spec(wanted wish, failures int) captcha.Spec {
 // may have drawn (CAP-9). Nothing of it is stored.
 func (g *Gate) newChallenge(r *http.Request, b browser, wanted wish, failures int) (captcha.Challenge, error) {
 	ctx := detached(r)
-	drawer := g.caller(r, []browser{b}, "")
+	drawer := drawer(r, b)
 	if err := g.throttle.Draw(ctx, drawer); err != nil {
 		return captcha.Challenge{}, err
 	}
@@ -203,6 +206,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 	}
 	known := g.knownBrowsers(v)
 	failures, err := g.failures(r, known, "")
+	failures = max(failures, g.worth(query.Get("token"))) // the name may have more than the network
 	var challenge captcha.Challenge
 	if err == nil {
 		known = append(known, browser{}) // one that no form accepts, where there is no other

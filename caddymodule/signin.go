@@ -36,6 +36,7 @@ func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 			if query.Get("kind") == captcha.Audio.String() {
 				wanted = wish{kind: captcha.Audio, voice: g.voice(r)}
 			}
+			wanted.named = query.Has("kind")
 			g.showSignIn(w, r, v, signInForm{status: http.StatusOK, returnTo: returnTo, wanted: wanted})
 		}
 	case http.MethodPost:

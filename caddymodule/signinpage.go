@@ -68,7 +68,7 @@ func (g *Gate) challengeFor(r *http.Request, v *visitor, browsers []browser, for
 		return nil, err
 	}
 	var challenge captcha.Challenge
-	if g.asks(failures) {
+	if g.asks(failures) || form.wanted.named {
 		if challenge, err = g.newChallenge(r, browsers[0], form.wanted, failures); err != nil {
 			return nil, err
 		}
@@ -106,12 +106,19 @@ func (g *Gate) offerOthers(view *page.View, voice string) {
 // refreshURL is the link to the same page with a new picture, for browsers
 // without JavaScript.
 func (g *Gate) refreshURL(v *visitor, form signInForm, returnTo string) string {
-	if form.refresh != "" && form.refresh == returnTo {
+	if form.refresh != "" && form.refresh == returnTo && !g.onlySuspicious() {
 		return form.refresh
 	}
+	query := url.Values{}
+	if g.onlySuspicious() {
+		query.Set("kind", captcha.Image.String()) // the page alone might ask for none
+	}
+	if returnTo != "" {
+		query.Set("rd", returnTo)
+	}
 	login := v.prefix + g.Login[0]
-	if returnTo == "" {
+	if len(query) == 0 {
 		return login
 	}
-	return login + "?rd=" + url.QueryEscape(returnTo)
+	return login + "?" + query.Encode()
 }

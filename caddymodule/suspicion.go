@@ -58,6 +58,20 @@ func (g *Gate) price(failures int) (captcha.Level, time.Duration) {
 	return g.level, work
 }
 
+// worth is how many failures a challenge was made for at the least.
+func (g *Gate) worth(token string) int {
+	claims, err := g.captchas.Unpack(token)
+	if err != nil || !g.onlySuspicious() {
+		return 0
+	}
+	for _, rise := range rises {
+		if claims.Level >= rise.level {
+			return rise.failures
+		}
+	}
+	return 0
+}
+
 // isCheap reports a challenge that was made when there were fewer failures. It
 // would let an attacker put easy ones by.
 func (g *Gate) isCheap(token string, failures int) bool {

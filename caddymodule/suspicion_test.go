@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -280,6 +281,93 @@ func TestTHR4_AFloodKeepsNeitherPictureNorSignInFromAKnownDevice(t *testing.T) {
 	owner.want(owner.post("anna", "anna-password", token, answer(t, g.Realm, token)), "signed_in")
 }
 
+// Two users of one browser: what one does right says nothing of the other.
+func TestTHR7_UsersOfOneBrowserDoNotShareItsBucket(t *testing.T) {
+	g, err := load(t, Gate{
+		Users: usersFile(t, "anna", "bert"), Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory},
+		Captcha: &CaptchaConfig{When: whenSuspicious, Work: caddy.Duration(captcha.MinWork)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newGuest(t, g, "192.0.2.1")
+	v.open()
+	for _, user := range []string{"anna", "bert"} {
+		v.want(v.post(user, user+"-password", "", ""), "signed_in")
+	}
+	v.want(v.post("anna", "wrong", "", ""), codeCredentialsWrong)
+	v.want(v.post("bert", "bert-password", "", ""), "signed_in")
+	v.want(v.post("anna", "wrong", "", ""), codeCaptchaRequired)
+	delete(v.cookies, "captcha_gate")
+	if v.open() != "" {
+		t.Error("bert, who signed in last, is asked")
+	}
+}
+
+// The page does not know the name yet when a visitor asks for another picture or
+// a sound.
+func TestSuspiciousNextChallengeIsNoEasierThanTheLast(t *testing.T) {
+	g := suspiciousGate(t, CaptchaConfig{})
+	for i := range 3 {
+		attacker := newGuest(t, g, fmt.Sprintf("203.0.113.%d", i))
+		attacker.open()
+		attacker.failCaptchas("x", 1)
+		c, _ := attacker.challenge()
+		attacker.want(attacker.postSolved("anna", "wrong", c, answer(t, g.Realm, c.Token)), codeCredentialsWrong)
+	}
+	v := newGuest(t, g, "192.0.2.1")
+	v.open()
+	reply := v.post("anna", "anna-password", "", "")
+	v.want(reply, codeCaptchaRequired)
+	for _, kind := range []string{"image", "audio"} {
+		var next challengeJSON
+		w := v.send(request("GET", "/captcha-gate/challenge?kind="+kind+"&token="+reply.Captcha.Token))
+		if err := json.Unmarshal(w.Body.Bytes(), &next); err != nil {
+			t.Fatal(err)
+		}
+		if claims, err := g.captchas.Unpack(next.Token); err != nil || claims.Level != captcha.Normal {
+			t.Errorf("%s: level %v, %v", kind, claims.Level, err)
+		}
+	}
+	easy, _ := v.challenge()
+	v.want(v.postSolved("anna", "anna-password", easy, answer(t, g.Realm, easy.Token)), codeCaptchaExpired)
+
+	// Without JavaScript whoever asks for a sound gets one, asked or not.
+	w := v.send(request("GET", "/login?kind=audio", "Accept", "text/html"))
+	if !tokenField.MatchString(w.Body.String()) {
+		t.Error("no sound")
+	}
+	body := url.Values{"username": {"anna"}, "password": {"x"}}
+	r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(body.Encode()))
+	r.Header.Set("Content-Type", typeForm)
+	w = v.send(r)
+	if !tokenField.MatchString(w.Body.String()) || !strings.Contains(w.Body.String(), `href="/login?kind=image"`) {
+		t.Errorf("no picture for the name, or no way to another: %s", w.Body)
+	}
+}
+
+func TestASignInKeepsTheBrowserForHalfAYear(t *testing.T) {
+	g := memoryGate(t, "anna")
+	v := newGuest(t, g, "192.0.2.1")
+	token := v.open()
+	before := v.cookies["captcha_gate_browser"]
+	v.want(v.post("anna", "anna-password", token, answer(t, g.Realm, token)), "signed_in")
+	after := v.cookies["captcha_gate_browser"]
+	if before.MaxAge != 0 || after.MaxAge != int(browserLifetime/time.Second) {
+		t.Errorf("kept for %d s before the sign-in, %d s after", before.MaxAge, after.MaxAge)
+	}
+	ids := map[[16]byte]bool{}
+	for _, c := range []*http.Cookie{before, after} {
+		r := withCookies(request("GET", "/"), []*http.Cookie{c})
+		for _, b := range g.knownBrowsers(&visitor{presented: g.cookies.Take(r.Header, false)}) {
+			ids[b.id] = true
+		}
+	}
+	if len(ids) != 1 {
+		t.Errorf("%d browsers", len(ids))
+	}
+}
+
 func TestTHR8_OneOfManyParallelGuessesGoesWithoutCaptcha(t *testing.T) {
 	g := suspiciousGate(t, CaptchaConfig{})
 	v := newGuest(t, g, "192.0.2.1")
@@ -331,17 +419,18 @@ func TestTHR4_ANewPasswordMakesEveryBrowserAStranger(t *testing.T) {
 	}
 	r := throughCaddy(request("POST", "/login"), false, "192.0.2.1")
 	b := newBrowser().with(g.userTag("anna", fingerprint()))
-	if g.caller(r, []browser{b}, "anna").Device != b.id {
+	stranger := [16]byte{}
+	if g.caller(r, []browser{b}, "anna").Device == stranger {
 		t.Fatal("not known")
 	}
 	for name, other := range map[string]string{"another user": "bert", "another spelling": "Anna"} {
-		if g.caller(r, []browser{b}, other).Device == b.id {
+		if g.caller(r, []browser{b}, other).Device != stranger {
 			t.Errorf("known for %s", name)
 		}
 	}
 	old := b
 	old.users = [][16]byte{g.userTag("anna", [16]byte{1})}
-	if g.caller(r, []browser{old}, "anna").Device == b.id {
+	if g.caller(r, []browser{old}, "anna").Device != stranger {
 		t.Error("known although the password is new")
 	}
 }

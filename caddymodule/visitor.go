@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -256,8 +257,24 @@ func newBrowser() (b browser) {
 	return b
 }
 
-// caller is whom the limits count: a known device of the user, or of anybody as
-// long as nobody says who it is, else the network and the user (THR-4).
+// as is what the limits count for a user of this browser. Several users of one
+// browser must not share it: one's success would clear another's failures.
+func (b browser) as(tag [16]byte) [16]byte {
+	sum := sha256.Sum256(append(b.id[:], tag[:]...))
+	return [16]byte(sum[:16])
+}
+
+// drawer is whom drawing counts for: a known device, else the network.
+func drawer(r *http.Request, b browser) throttle.Visitor {
+	v := throttle.Visitor{Client: clientAddr(r)}
+	if len(b.users) > 0 {
+		v.Device = b.id
+	}
+	return v
+}
+
+// caller is whom the limits count: a known device of the user, or of the latest
+// one as long as nobody says who it is, else the network and the user (THR-4).
 func (g *Gate) caller(r *http.Request, browsers []browser, user string) throttle.Visitor {
 	caller := throttle.Visitor{Client: clientAddr(r), User: user}
 	var tag [16]byte // of nobody
@@ -269,8 +286,11 @@ func (g *Gate) caller(r *http.Request, browsers []browser, user string) throttle
 		}
 	}
 	for _, b := range browsers {
-		if user == "" && len(b.users) > 0 || user != "" && b.knows(tag) {
-			caller.Device = b.id
+		if user == "" && len(b.users) > 0 {
+			tag = b.users[0]
+		}
+		if b.knows(tag) {
+			caller.Device = b.as(tag)
 			break
 		}
 	}

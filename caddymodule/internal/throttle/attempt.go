@@ -85,18 +85,19 @@ func (a *Attempt) PasswordFailed(ctx context.Context) {
 	}
 }
 
-// Succeeded gives the client's count back and clears the bucket of the user or the known device, not both: who knows
-// the password on a known device says nothing about the strangers who guess (THR-7). Call it only after all factors have
-// passed, or a right password would reset the count of guessed codes.
+// Succeeded clears the buckets of a known device. A stranger's own counts are given back, and no more: what others
+// failed with the same name stays counted (THR-7), and nobody can tell from it that somebody signed in. Call it only
+// after all factors have passed, or a right password would reset the count of guessed codes.
 func (a *Attempt) Succeeded(ctx context.Context) {
+	if !a.known {
+		a.Release(ctx)
+		return
+	}
 	if !a.settle() {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	a.throttle.giveBack(ctx, a.client)
 	for _, r := range []reservation{a.row, a.user} {
-		if r.window != 0 {
-			_ = a.throttle.store.Delete(ctx, r.key) // on failure it stays counted
-		}
+		_ = a.throttle.store.Delete(ctx, r.key) // on failure it stays counted
 	}
 }

@@ -1,7 +1,9 @@
 package throttle_test
 
 import (
+	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -69,19 +71,74 @@ func TestTHR1_TheHundredAndFirstFailureInARowIsNotJudged(t *testing.T) {
 	})
 }
 
-func TestTHR1_ASuccessBeginsANewRow(t *testing.T) {
+func TestTHR1_ASuccessBeginsANewRowOnAKnownDeviceAlone(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		f.Throttle = throttle.New(f.store, "realm", throttle.Rules{User: throttle.Rule{Limit: 1000, Window: time.Minute}}, f.clock.Now)
-		for i := range throttle.Ceiling - 1 {
-			f.fail(client(i), "target")
+		f.Throttle = throttle.New(f.store, "realm", throttle.Rules{
+			Client: throttle.Rule{Limit: 1000, Window: time.Minute}, User: throttle.Rule{Limit: 1000, Window: time.Minute},
+		}, f.clock.Now)
+		for name, c := range map[string]struct {
+			visitor throttle.Visitor
+			bucket  string
+			after   int // failures that are judged after the success
+		}{
+			"stranger":     {throttle.Visitor{Client: client(1), User: "target"}, throttle.BucketUser, 1},
+			"known device": {f.device(1, "target"), throttle.BucketDevice, throttle.Ceiling},
+		} {
+			for range throttle.Ceiling - 1 {
+				if err := f.failOn(c.visitor); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, settle := range []func(*throttle.Attempt, context.Context){(*throttle.Attempt).CaptchaFailed, (*throttle.Attempt).Succeeded} {
+				a, err := f.ReserveSignIn(t.Context(), c.visitor)
+				if err != nil {
+					t.Fatal(err)
+				}
+				settle(a, t.Context())
+			}
+			judged := 0
+			for judged <= throttle.Ceiling && f.failOn(c.visitor) == nil {
+				judged++
+			}
+			if judged != c.after {
+				t.Errorf("%s: %d failures judged after a success, want %d", name, judged, c.after)
+			}
+			f.wantLimit(f.failOn(c.visitor), c.bucket, 24*time.Hour)
 		}
-		f.reserve(client(200), "target").CaptchaFailed(t.Context()) // no password was judged
-		f.reserve(client(201), "target").Succeeded(t.Context())
-		for i := range throttle.Ceiling {
-			f.fail(client(i), "target")
-		}
-		f.wantRefused(client(500), "target", throttle.BucketUser, 24*time.Hour)
 	})
+}
+
+func TestAWrongCaptchaOnAKnownDeviceCountsForTheDevice(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		a, err := f.ReserveSignIn(t.Context(), f.device(1, "owner"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.CaptchaFailed(t.Context())
+		f.wantFailures(f.device(1, "owner"), 1)
+	})
+}
+
+// What a stranger's attempt reserved and gave back leaves nothing behind.
+func TestTHR5_MadeUpNamesTakeNoMemory(t *testing.T) {
+	f := &fixture{t: t}
+	f.store = stores["memory"](t, f.clock.Now)
+	defer f.store.Close()
+	f.Throttle = throttle.New(f.store, "realm", throttle.Rules{Client: throttle.Rule{Limit: 10, Window: time.Hour}}, f.clock.Now)
+	before := heap()
+	for i := range 100_000 {
+		f.reserve(client(1), fmt.Sprint("made up ", i)).Release(t.Context())
+	}
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("%d bytes are left of 100,000 attempts", grown)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func TestTHR4_AFloodByOthersDoesNotKeepTheOwnerOut(t *testing.T) {
@@ -142,9 +199,8 @@ func TestAKnownDeviceDrawsFromItsOwnBucket(t *testing.T) {
 			}
 		}
 		f.wantLimit(f.DrawWork(t.Context(), throttle.Visitor{Client: client(1)}), throttle.BucketWork, 10*time.Minute)
-		if err := f.DrawWork(t.Context(), f.device(1, "")); err != nil {
-			t.Fatal(err)
-		}
+		// Who has one account could make many devices.
+		f.wantLimit(f.DrawWork(t.Context(), f.device(1, "")), throttle.BucketWork, 10*time.Minute)
 	})
 }
 

@@ -8,7 +8,7 @@
 // does (THR-6), and carry the realm.
 //
 // A user's bucket that was filled comes back with twice the window, and again, up to a day. Whatever the rules say, no
-// more than a hundred failures in a row are judged in a day (THR-1): [Ceiling].
+// more than a hundred failures are judged within a day of the first (THR-1): [Ceiling].
 //
 // An attempt is counted before it is judged (THR-8) and settled afterwards:
 //
@@ -80,7 +80,7 @@ const (
 )
 
 // Ceiling is how many failures in a row are judged for a user, or for a known device, within ceilingWindow of the first
-// (NIST SP 800-63B-4, 3.2.2). A success begins a new row.
+// (NIST SP 800-63B-4, 3.2.2). On a known device a success begins a new row; that of a stranger does not.
 const (
 	Ceiling       = 100
 	ceilingWindow = 24 * time.Hour
@@ -122,7 +122,8 @@ type Visitor struct {
 	Client netip.Addr
 	// User is the name given, empty where there is none.
 	User string
-	// Device is the id of a browser that signed in before: as User, where there is one. It is zero for all others.
+	// Device stands for a browser that signed in before, and for as whom: as User, where there is one. It is zero for
+	// all others.
 	Device [16]byte
 }
 
@@ -199,9 +200,10 @@ func (t *Throttle) Draw(ctx context.Context, v Visitor) error {
 	return t.draw(ctx, BucketIssue, t.rules.Issue, v)
 }
 
-// DrawWork counts one puzzle that stands in for an answer, like Draw. The rule is fixed: 6 in 10 minutes.
+// DrawWork counts one puzzle that stands in for an answer, for the network also where the device is known: who has one
+// account could make many of those. The rule is fixed: 6 in 10 minutes.
 func (t *Throttle) DrawWork(ctx context.Context, v Visitor) error {
-	return t.draw(ctx, BucketWork, workRule, v)
+	return t.draw(ctx, BucketWork, workRule, Visitor{Client: v.Client})
 }
 
 func (t *Throttle) draw(ctx context.Context, bucket string, r Rule, v Visitor) error {

@@ -279,7 +279,7 @@ func TestSettling(t *testing.T) {
 		"password wrong": {func(ctx context.Context, a *throttle.Attempt) { a.PasswordFailed(ctx) }, few.Client.Limit - 2, few.User.Limit - 2},
 		"captcha wrong":  {func(ctx context.Context, a *throttle.Attempt) { a.CaptchaFailed(ctx) }, few.Client.Limit - 2, few.User.Limit - 1},
 		"released":       {func(ctx context.Context, a *throttle.Attempt) { a.Release(ctx) }, few.Client.Limit - 1, few.User.Limit - 1},
-		"succeeded":      {func(ctx context.Context, a *throttle.Attempt) { a.Succeeded(ctx) }, few.Client.Limit - 1, few.User.Limit},
+		"succeeded":      {func(ctx context.Context, a *throttle.Attempt) { a.Succeeded(ctx) }, few.Client.Limit - 1, few.User.Limit - 1},
 		"twice": {func(ctx context.Context, a *throttle.Attempt) {
 			a.PasswordFailed(ctx)
 			a.Release(ctx)
@@ -290,7 +290,7 @@ func TestSettling(t *testing.T) {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
 			a.Succeeded(ctx)
-		}, few.Client.Limit - 1, few.User.Limit},
+		}, few.Client.Limit - 1, few.User.Limit - 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEachStore(t, func(t *testing.T, f *fixture) {

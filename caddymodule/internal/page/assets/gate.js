@@ -23,14 +23,13 @@
 
   // say puts a message where it belongs: at a field, or above the form.
   function say(field, text) {
-    if (field === answer && captcha.dataset.kind === 'work') field = null; // it is not shown
+    if (field === answer && (captcha.hidden || captcha.dataset.kind === 'work')) field = null; // it is not shown
     byId((field ? field.id : 'form') + '-error').textContent = text;
     if (field) field.setAttribute('aria-invalid', text !== '');
   }
 
-  // ask never throws: what goes wrong on the way becomes a failure to show. A
-  // challenge gets its seconds to live by the server's clock, since the
-  // visitor's may be wrong by hours.
+  // ask never throws: what goes wrong becomes a failure to show. A challenge's
+  // life is measured by the server's clock; the visitor's may be wrong by hours.
   async function ask(address, body) {
     const headers = {Accept: 'application/json'};
     if (body) headers['Content-Type'] = 'application/json';
@@ -67,9 +66,8 @@
     timer = setTimeout(watch, milliseconds);
   }
 
-  // watch renews a challenge that ends: quietly while there is no answer that
-  // would be lost, else at the last moment, and says so. A page in the
-  // background waits until it is looked at.
+  // watch renews a challenge that ends: quietly while no answer would be lost,
+  // else at the last moment, and says so. A hidden page waits until it is seen.
   async function watch() {
     if (document.hidden || sending || !expires) return;
     const typed = answer.value !== '';
@@ -124,8 +122,8 @@
   async function renew(kind, quiet) {
     if (sending) return false;
     const mine = ++turn, before = answer.value;
-    const reply = await ask(`${texts.challenge}?kind=${kind}&for=login&voice=${voice?.lang || ''}`);
-    // Meanwhile another was asked for, the form was sent, or typing began.
+    const reply = await ask(`${texts.challenge}?kind=${kind}&for=login&voice=${voice?.lang || ''}&token=${token.value}`);
+    // Another was asked for, the form was sent, or typing began.
     if (mine !== turn || (quiet && !before && answer.value)) return false;
     if (reply.token) show(reply);
     else if (!quiet) say(null, reply.error_message || texts.broken);
@@ -154,7 +152,7 @@
     reveal.setAttribute('aria-pressed', on);
   }
 
-  // hold keeps the button off for as long as the server wants no more tries.
+  // hold keeps the button off while the server wants no more tries.
   function hold(seconds) {
     const end = Date.now() + seconds * 1000;
     button.disabled = true;
@@ -173,9 +171,9 @@
   }
 
   function fail(reply) {
-    const field = fieldOf[reply.code];
     if (reply.captcha) show(reply.captcha);
-    else if (field) renew('image', true); // the old one is spent
+    const field = fieldOf[reply.code] === answer && captcha.hidden ? null : fieldOf[reply.code];
+    if (!reply.captcha && field && !captcha.hidden) renew('image', true); // the old one is spent
     if (field && field === password) password.value = '';
     say(field, reply.error_message || texts.broken);
     if (reply.retry_after > 0) hold(reply.retry_after);
