@@ -55,8 +55,10 @@ type Redis struct {
 	line   *line
 	pulse  *pulse
 	seen   *seen
-	missed atomic.Bool   // news may have been missed
-	steps  chan struct{} // holds one for each that is under way
+	// interruptions are the times that news may have been missed, and settled is how many of them a heartbeat has
+	// followed: between the two, Redis may be another than before.
+	interruptions, settled atomic.Int64
+	steps                  chan struct{} // holds one for each that is under way
 }
 
 // OpenRedis makes a store on the given Redis. An error is one of the options; that Redis does not answer is none, and
@@ -93,22 +95,22 @@ func (r *Redis) Warning() error {
 // beat is what the line to Redis does about once a second.
 func (r *Redis) beat(ctx context.Context, c rueidis.Client) error {
 	r.seen.sweep()
-	missed := r.missed.Swap(false)
+	before := r.interruptions.Load()
 	raised, err := r.pulse.beat(ctx, c)
-	switch {
-	case err != nil && missed:
-		r.missed.Store(true)
-	case raised || missed:
+	if err != nil {
+		return err
+	}
+	if r.settled.Swap(before) != before || raised {
 		r.seen.forgetAll()
 	}
-	return err
+	return nil
 }
 
 // heard takes in what Redis tells of changed keys; nil means that it may have told more than was heard, because the
 // connection is gone, or that everything was deleted. Which of the two shows when Redis answers again.
 func (r *Redis) heard(keys []rueidis.RedisMessage) {
 	if keys == nil {
-		r.missed.Store(true)
+		r.interruptions.Add(1)
 		r.line.check()
 		return
 	}
@@ -172,8 +174,7 @@ func (r *Redis) Epoch(ctx context.Context) (Epoch, error) {
 // Redis was emptied or went back in time. On an error the use may be lost.
 func (r *Redis) Take(ctx context.Context, e Epoch, k Key, until time.Time) (bool, error) {
 	left, now := until.Sub(r.now()), r.now()
-	if r.missed.Load() {
-		// The connection was lost, and Redis may be another than before.
+	if r.interruptions.Load() != r.settled.Load() {
 		if err := r.call(ctx, r.beat); err != nil {
 			return false, err
 		}

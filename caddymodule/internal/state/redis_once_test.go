@@ -2,13 +2,12 @@ package state_test
 
 import (
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state/redistest"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state/statetest"
 )
 
 func TestCAP1_NothingIsSpentTwiceWhenRedisIsEmptied(t *testing.T) {
@@ -114,30 +113,7 @@ func TestCAP1_NothingIsSpentTwiceWhenEverythingGoesBackInTime(t *testing.T) {
 
 func TestCAP1_TwoNodesHaveOneWinner(t *testing.T) {
 	server := redistest.Start(t)
-	nodes := []*state.Redis{openRealm(t, server, "shared", time.Now), openRealm(t, server, "shared", time.Now)}
-	epoch := epochOf(t, nodes[0])
-	eventually(t, "of one epoch", func() bool { return epochOf(t, nodes[1]) == epoch })
-	for round := range 100 {
-		k := spentKey(fmt.Sprint(round))
-		var winners atomic.Int32
-		gate := make(chan struct{})
-		var wg sync.WaitGroup
-		for caller := range 200 {
-			wg.Go(func() {
-				<-gate
-				first, err := nodes[caller%2].Take(t.Context(), epoch, k, time.Now().Add(time.Minute))
-				if err != nil {
-					t.Error(err)
-				}
-				if first {
-					winners.Add(1)
-				}
-			})
-		}
-		close(gate)
-		wg.Wait()
-		if n := winners.Load(); n != 1 {
-			t.Fatalf("round %d: %d winners", round, n)
-		}
-	}
+	here, there := openRealm(t, server, "shared", time.Now), openRealm(t, server, "shared", time.Now)
+	eventually(t, "of one epoch", func() bool { return epochOf(t, here) == epochOf(t, there) })
+	statetest.OneWinner(t, time.Now, here, there)
 }

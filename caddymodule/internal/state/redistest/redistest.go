@@ -133,6 +133,12 @@ func (s *Server) Do(words ...string) string {
 	return reply
 }
 
+// Keys are the names that match a pattern; none of ours has a space.
+func (s *Server) Keys(pattern string) []string {
+	s.t.Helper()
+	return strings.Fields(s.Do("KEYS", pattern))
+}
+
 // Role is master or slave.
 func (s *Server) Role() string {
 	s.t.Helper()

@@ -111,16 +111,23 @@ func wantCount(t *testing.T, s state.Store, k state.Key, delta int, want int) st
 
 func singleUse(t *testing.T, open Open) {
 	s, clock := start(t, open)
+	OneWinner(t, clock.Now, s)
+}
+
+// OneWinner has 200 callers spend each of 100 uses at once, on stores that share what they remember: one is first.
+func OneWinner(t *testing.T, now func() time.Time, stores ...state.Store) {
+	t.Helper()
 	const rounds, callers = 100, 200
+	e := epochOf(t, stores[0])
 	for round := range rounds {
-		k, until := key("spent", round), clock.Now().Add(time.Minute)
+		k, until := key("spent", round), now().Add(time.Minute)
 		var winners atomic.Int32
 		gate := make(chan struct{})
 		var wg sync.WaitGroup
-		for range callers {
+		for caller := range callers {
 			wg.Go(func() {
 				<-gate
-				first, err := s.Take(t.Context(), epochOf(t, s), k, until)
+				first, err := stores[caller%len(stores)].Take(t.Context(), e, k, until)
 				if err != nil {
 					t.Error(err)
 				}
