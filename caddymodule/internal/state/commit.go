@@ -35,6 +35,10 @@ type op struct {
 	key   Key
 	entry entry
 	done  chan error
+	// of a swap: what must be there, whether it was not, and what is there afterwards
+	old     []byte
+	missed  bool
+	current []byte
 }
 
 type action uint8
@@ -42,6 +46,7 @@ type action uint8
 const (
 	put action = iota
 	take
+	swap
 	remove
 )
 
@@ -81,7 +86,21 @@ func (c *committer) run(flushEvery time.Duration) {
 
 // write hands over one change and waits until it is in the file and in the table.
 func (c *committer) write(do action, k Key, e entry) error {
-	o := &op{do: do, key: k, entry: e, done: make(chan error, 1)}
+	return c.wait(&op{do: do, key: k, entry: e})
+}
+
+// swap is a write that looks first. It is judged when its turn in the batch comes, so that swaps and other writes of one
+// key have one order.
+func (c *committer) swap(k Key, old []byte, e entry) (swapped bool, current []byte, err error) {
+	o := &op{do: swap, key: k, entry: e, old: old}
+	if err := c.wait(o); err != nil {
+		return false, nil, err
+	}
+	return !o.missed, o.current, nil
+}
+
+func (c *committer) wait(o *op) error {
+	o.done = make(chan error, 1)
 	if !c.enqueue(o) {
 		c.settle(o, ErrClosed)
 		return ErrClosed
@@ -112,7 +131,10 @@ func (c *committer) commit() {
 		return
 	}
 	err := c.transact(func(b *bolt.Bucket) error {
-		for _, o := range batch {
+		for i, o := range batch {
+			if o.do == swap && !c.judge(o, batch[:i]) {
+				continue
+			}
 			if err := o.apply(b); err != nil {
 				return err
 			}
@@ -125,8 +147,28 @@ func (c *committer) commit() {
 	}
 }
 
+// judge compares what is there when a swap's turn comes, after the changes before it in the batch.
+func (c *committer) judge(o *op, before []*op) bool {
+	there, _ := c.table.lookup(o.key)
+	for _, b := range before {
+		if b.key == o.key && !b.missed {
+			there = b.entry
+		}
+	}
+	now := nanos(c.now())
+	met, current := there.holds(o.old, now)
+	o.missed, o.current = !met, current
+	if met {
+		_, o.current = o.entry.holds(nil, now)
+	}
+	return met
+}
+
+// removes reports whether nothing is left after the change.
+func (o *op) removes() bool { return o.do == remove || o.do == swap && o.entry.value == nil }
+
 func (o *op) apply(b *bolt.Bucket) error {
-	if o.do == remove {
+	if o.removes() {
 		return b.Delete(o.key[:])
 	}
 	return b.Put(o.key[:], encode(o.key, o.entry))
@@ -136,7 +178,9 @@ func (o *op) apply(b *bolt.Bucket) error {
 // noted, and the file follows the table once it can be written again.
 func (c *committer) settle(o *op, err error) {
 	switch {
-	case o.do == remove:
+	case o.missed:
+		return
+	case o.do == remove, err == nil && o.removes():
 		c.table.remove(o.key) // also on failure: a session somebody ended is better gone
 	case err == nil:
 		c.table.set(o.key, o.entry)

@@ -156,6 +156,15 @@ func (l *Local) Refresh(ctx context.Context, k Key, value []byte, until time.Tim
 	return nil
 }
 
+// Swap implements [Store].
+func (l *Local) Swap(ctx context.Context, k Key, old, value []byte, until time.Time) (bool, []byte, error) {
+	c, err := l.ready(ctx)
+	if err != nil {
+		return false, nil, err
+	}
+	return c.swap(k, old, newRecordOrNone(value, until))
+}
+
 // Delete implements [Store].
 func (l *Local) Delete(ctx context.Context, k Key) error {
 	c, err := l.ready(ctx)

@@ -105,6 +105,15 @@ func (m *Memory) Refresh(ctx context.Context, k Key, value []byte, until time.Ti
 	return nil
 }
 
+// Swap implements [Store].
+func (m *Memory) Swap(ctx context.Context, k Key, old, value []byte, until time.Time) (bool, []byte, error) {
+	if err := m.ready(ctx); err != nil {
+		return false, nil, err
+	}
+	swapped, current := m.table.swap(k, old, newRecordOrNone(value, until), nanos(m.now()))
+	return swapped, current, nil
+}
+
 // Delete implements [Store].
 func (m *Memory) Delete(ctx context.Context, k Key) error {
 	if err := m.ready(ctx); err != nil {

@@ -111,9 +111,10 @@ func TestCAP1_NothingIsSpentTwiceWhenEverythingGoesBackInTime(t *testing.T) {
 	}
 }
 
-func TestCAP1_TwoNodesHaveOneWinner(t *testing.T) {
+func TestCAP1_TwoNodesHaveOneOrder(t *testing.T) {
 	server := redistest.Start(t)
 	here, there := openRealm(t, server, "shared", time.Now), openRealm(t, server, "shared", time.Now)
 	eventually(t, "of one epoch", func() bool { return epochOf(t, here) == epochOf(t, there) })
 	statetest.OneWinner(t, time.Now, here, there)
+	statetest.CountBySwaps(t, time.Now, here, there)
 }

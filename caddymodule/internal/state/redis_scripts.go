@@ -38,6 +38,23 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return {1}
 `)
 
+// swapScript: KEYS record; ARGV whether anything must be there, what, the new value or nothing, now, time to live. It
+// answers whether it was done, and what was there otherwise.
+var swapScript = rueidis.NewLuaScript(endOf + `
+local kind, ends, content = read(KEYS[1])
+local there = kind == 'r' and ends > tonumber(ARGV[4])
+if there ~= (ARGV[1] == '1') or there and content ~= ARGV[2] then
+	if there then return {0, content} end
+	return {0}
+end
+if ARGV[3] == '' then
+	redis.call('DEL', KEYS[1])
+else
+	redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[5])
+end
+return {1}
+`)
+
 // addScript: KEYS counter; ARGV change, end if new, now, time to live if new. It answers count and end, both 0 where
 // there is no counter, and a single number where there is something else.
 var addScript = rueidis.NewLuaScript(endOf + `

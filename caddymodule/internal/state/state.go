@@ -13,8 +13,8 @@
 //     A restart reads times as wall-clock times.
 //   - A live entry is never pushed out to make room for another (THR-5, CAP-9). Memory is bounded by lifetimes and by
 //     what callers let strangers create, not by eviction.
-//   - A key belongs to one family of calls: Take, Delete; or Put, Get, Refresh, Delete; or Add, Undo, Delete. The kind given to
-//     [KeyOf] keeps the families apart. Mixing them is a programming error; whatever else it does, Take is never first
+//   - A key belongs to one family of calls: Take, Delete; or Put, Get, Refresh, Delete; or Swap, Get; or Add, Undo, Delete.
+//     The kind given to [KeyOf] keeps the families apart. Mixing them is a programming error; whatever else it does, Take is never first
 //     where something live is.
 //   - The [Epoch] is random and made with the store. It is sealed into challenges, so that those of an emptied or
 //     replaced store die with the record of their use.
@@ -82,6 +82,11 @@ type Store interface {
 	// Refresh replaces value and expiry of what is still there; where nothing is, it does nothing, so a record deleted
 	// in the meantime stays deleted. It may be lost in a crash; the entry is then as before.
 	Refresh(ctx context.Context, k Key, value []byte, until time.Time) error
+
+	// Swap stores value where the live value equals old, in one atomic operation and durable when it returns; nil for old
+	// means that there must be nothing, nil for value leaves nothing there. It returns what is there after the call; on
+	// an error the change may have happened.
+	Swap(ctx context.Context, k Key, old, value []byte, until time.Time) (swapped bool, current []byte, err error)
 
 	// Delete removes an entry, durable when it returns. Deleting what is absent is fine. On an error a running store
 	// does not show the entry any more, but a crash might bring it back.

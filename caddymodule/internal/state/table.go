@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"sync"
@@ -32,6 +33,14 @@ func newRecord(value []byte, until time.Time) entry {
 	own := make([]byte, len(value))
 	copy(own, value)
 	return entry{kind: record, value: own, until: nanos(until)}
+}
+
+// newRecordOrNone keeps nil, which stands for nothing.
+func newRecordOrNone(value []byte, until time.Time) entry {
+	if value == nil {
+		return entry{kind: record}
+	}
+	return newRecord(value, until)
 }
 
 // table is the map in memory that both local stores answer from. Keys are hashes, so their first byte spreads them
@@ -131,6 +140,31 @@ func (t *table) refresh(k Key, r entry, now int64) bool {
 	}
 	s.set(k, r)
 	return true
+}
+
+// holds reports whether e, as looked up, is what a swap expects, and the live value.
+func (e entry) holds(old []byte, now int64) (bool, []byte) {
+	if e.kind != record || !e.live(now) {
+		return old == nil, nil
+	}
+	return old != nil && bytes.Equal(e.value, old), e.value
+}
+
+// swap replaces a live record that equals old, or removes it where r holds no value.
+func (t *table) swap(k Key, old []byte, r entry, now int64) (swapped bool, current []byte) {
+	s := t.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	swapped, current = s.m[k].holds(old, now)
+	if !swapped {
+		return false, current
+	}
+	if r.value == nil || !r.live(now) {
+		delete(s.m, k)
+		return true, nil
+	}
+	s.set(k, r)
+	return true, r.value
 }
 
 // add changes a counter; changed tells whether there is anything new to remember.

@@ -27,7 +27,7 @@ func Model(t *testing.T, open Open, reopen func(t *testing.T, old state.Store, n
 			rt.Fatal(err)
 		}
 		actions := map[string]func(*rapid.T){
-			"put": m.put, "get": m.get, "refresh": m.refresh, "delete": m.remove,
+			"put": m.put, "get": m.get, "refresh": m.refresh, "delete": m.remove, "swap": m.swap,
 			"take": m.take, "free": m.free, "add": m.add, "undo": m.undo, "clear": m.clear,
 			"advance": func(rt *rapid.T) {
 				m.clock.Advance(time.Duration(rapid.IntRange(0, 40).Draw(rt, "seconds")) * time.Second)
@@ -99,6 +99,41 @@ func (m *model) get(rt *rapid.T) {
 	want, ok := m.records[k]
 	if ok = ok && m.live(want.until); ok != (got != nil) || ok && !bytes.Equal(got, want.value) {
 		rt.Fatalf("get: %q, want %q (%t)", got, want.value, ok)
+	}
+}
+
+func (m *model) swap(rt *rapid.T) {
+	k, r := m.key(rt, "index"), modelRecord{rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(rt, "value"), m.until(rt)}
+	if rapid.Bool().Draw(rt, "removes") {
+		r.value = nil
+	}
+	there, ok := m.records[k]
+	ok = ok && m.live(there.until)
+	var old []byte
+	if rapid.Bool().Draw(rt, "knows") && ok {
+		old = append([]byte{}, there.value...)
+	} else if rapid.Bool().Draw(rt, "guesses") {
+		old = []byte{}
+	}
+	want := ok == (old != nil) && (!ok || bytes.Equal(old, there.value))
+	swapped, current, err := m.store.Swap(m.t.Context(), k, old, r.value, r.until)
+	check(rt, err)
+	if swapped != want {
+		rt.Fatalf("swap: %t, want %t", swapped, want)
+	}
+	if want {
+		m.records[k], there, ok = r, r, r.value != nil && m.live(r.until)
+		if !ok {
+			delete(m.records, k)
+		}
+	}
+	if (current != nil) != ok || ok && !bytes.Equal(current, there.value) {
+		rt.Fatalf("swap: there is %q, want %q (%t)", current, there.value, ok)
+	}
+	got, err := m.store.Get(m.t.Context(), k)
+	check(rt, err)
+	if (got != nil) != ok || ok && !bytes.Equal(got, there.value) {
+		rt.Fatalf("get after swap: %q, want %q (%t)", got, there.value, ok)
 	}
 }
 

@@ -43,6 +43,8 @@ func Run(t *testing.T, open Open) {
 		{"RefreshReplacesOnlyWhatIsThere", refresh},
 		{"SES3_RefreshNeverResurrects", refreshRace},
 		{"PutAndDeleteOfOneKeyAgree", putDeleteRace},
+		{"SwapReplacesOnlyWhatIsExpected", swap},
+		{"SwapsAreAtomic", swapRace},
 		{"Counters", counters},
 		{"CountersAreAtomic", countersRace},
 		{"EpochTellsStoresApart", epoch},
@@ -401,6 +403,7 @@ func calls(ctx context.Context, s state.Store, spent, session, failures state.Ke
 	errs["Put"] = s.Put(ctx, session, []byte("changed"), until)
 	_, errs["Get"] = s.Get(ctx, session)
 	errs["Refresh"] = s.Refresh(ctx, session, []byte("changed"), until)
+	_, _, errs["Swap"] = s.Swap(ctx, session, []byte("a"), []byte("changed"), until)
 	errs["Delete"] = s.Delete(ctx, session)
 	_, errs["Add"] = s.Add(ctx, failures, 1, time.Minute)
 	errs["Undo"] = s.Undo(ctx, failures, until)
