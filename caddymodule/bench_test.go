@@ -67,8 +67,8 @@ func BenchmarkPassThroughAmongMany(b *testing.B) {
 		b.Run(strconv.Itoa(others), func(b *testing.B) {
 			g := memoryGate(b, "anna")
 			before := heap()
-			for range others {
-				if _, _, err := g.sessions.Start(b.Context(), "somebody", [16]byte{1}, session.Password, false); err != nil {
+			for i := range others {
+				if _, _, err := g.sessions.Start(b.Context(), session.Record{User: strconv.Itoa(i % 100_000), Fingerprint: [16]byte{1}, Level: session.Password, Network: "203.0.113.0/24", Browser: "Firefox on Linux"}); err != nil {
 					b.Fatal(err)
 				}
 			}

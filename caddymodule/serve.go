@@ -126,7 +126,7 @@ func (g *Gate) isCurrent(record session.Record) (bool, error) {
 	if g.HumanOnly {
 		return record.Level == session.Human, nil
 	}
-	if record.Level != session.Password {
+	if record.Level < session.Password {
 		return false, nil
 	}
 	users, err := g.users.Table()

@@ -180,7 +180,9 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 			return verdict{code: codeCredentialsWrong}
 		}
 	}
-	token, record, err := g.startSession(ctx, v, name, fingerprint, level, f.remember)
+	token, record, err := g.startSession(r, v, session.Record{
+		User: name, Fingerprint: fingerprint, Level: level, Remember: f.remember,
+	})
 	if err != nil {
 		return g.faulty(err)
 	}
@@ -295,13 +297,16 @@ func (g *Gate) verify(f signInFields, release func()) (fingerprint [16]byte, ok 
 
 // startSession ends what the browser was signed in with and makes a session
 // under a new id (SES-2).
-func (g *Gate) startSession(ctx context.Context, v *visitor, user string, fingerprint [16]byte, level session.Level, remember bool) (string, session.Record, error) {
+func (g *Gate) startSession(r *http.Request, v *visitor, record session.Record) (string, session.Record, error) {
+	ctx := detached(r)
 	for _, old := range v.presented.Sessions() {
 		if err := g.sessions.End(ctx, old); err != nil {
 			return "", session.Record{}, err
 		}
 	}
-	return g.sessions.Start(ctx, user, fingerprint, level, remember && *g.Session.Remember > 0)
+	record.Remember = record.Remember && *g.Session.Remember > 0
+	record.Network, record.Browser = networkOf(r), browserName(r)
+	return g.sessions.Start(ctx, record)
 }
 
 // facts are the fields that every event of the log has.

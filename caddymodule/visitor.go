@@ -75,6 +75,16 @@ func (g *Gate) network(r *http.Request) string {
 	if g.Captcha.Bind == bindAddress {
 		return addr.String()
 	}
+	return networkOf(r)
+}
+
+// networkOf is the part of an address that stays while a device does: an IPv4
+// /24, an IPv6 /56. It is empty for an address that cannot be told.
+func networkOf(r *http.Request) string {
+	addr := clientAddr(r)
+	if !addr.IsValid() {
+		return ""
+	}
 	bits := 24
 	if addr.Is6() {
 		bits = 56

@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
@@ -16,6 +17,8 @@ const (
 	Human Level = 1
 	// Password has answered a challenge and given a right password.
 	Password Level = 2
+	// SecondStep has moreover typed the code that was sent.
+	SecondStep Level = 3
 )
 
 // Record is what the store remembers of one session. The token itself is not
@@ -30,7 +33,10 @@ type Record struct {
 	// Remember says that the visitor ticked the box: the session then outlives
 	// the browser and has no idle limit.
 	Remember bool
-	Created  time.Time
+	// Network and Browser say where the sign-in came from, for people to read: at
+	// most maxShown bytes each.
+	Network, Browser string
+	Created          time.Time
 	// Seen is the last use that was written down; see Manager.Find.
 	Seen time.Time
 	// Expires is the absolute end, whatever the use.
@@ -40,7 +46,7 @@ type Record struct {
 // A stored record begins with its format and its type, so that no other kind
 // of record is ever read as a session (SES-13).
 const (
-	recordFormat = 1
+	recordFormat = 2
 	recordType   = 's'
 	fixedLength  = 2 + 32 + 16 + 2 + 3*8
 )
@@ -48,11 +54,17 @@ const (
 var errRecord = errors.New("not a session record")
 
 // encode lays a record out: format, type, key, fingerprint, level, remember,
-// three times in Unix milliseconds, then realm and user, each with its length.
+// three times in Unix milliseconds, then realm, user, network and browser, each
+// with its length.
 // The key and the realm are repeated inside so that a record moved to another
 // place is noticed.
 func encode(key state.Key, realm string, r Record) []byte {
-	b := make([]byte, 0, fixedLength+2+len(realm)+2+len(r.User))
+	texts := [...]string{realm, r.User, r.Network, r.Browser}
+	length := fixedLength
+	for _, s := range texts {
+		length += 2 + len(s)
+	}
+	b := make([]byte, 0, length)
 	b = append(b, recordFormat, recordType)
 	b = append(b, key[:]...)
 	b = append(b, r.Fingerprint[:]...)
@@ -63,7 +75,7 @@ func encode(key state.Key, realm string, r Record) []byte {
 	for _, t := range []time.Time{r.Created, r.Seen, r.Expires} {
 		b = binary.BigEndian.AppendUint64(b, uint64(t.UnixMilli()))
 	}
-	for _, s := range []string{realm, r.User} {
+	for _, s := range texts {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
 		b = append(b, s...)
 	}
@@ -83,29 +95,40 @@ func decode(b []byte, key state.Key, realm string) (Record, error) {
 		Seen:        milliseconds(b[60:]),
 		Expires:     milliseconds(b[68:]),
 	}
-	storedRealm, rest, ok := field(b[fixedLength:])
-	if !ok || string(storedRealm) != realm {
+	rest, ok := string(b[fixedLength:]), true // one copy, which the texts share
+	var storedRealm string
+	for _, to := range [...]*string{&storedRealm, &r.User, &r.Network, &r.Browser} {
+		if *to, rest, ok = field(rest); !ok {
+			return Record{}, errRecord
+		}
+	}
+	if storedRealm != realm || len(rest) != 0 || r.Level < Human || r.Level > SecondStep {
 		return Record{}, errRecord
 	}
-	user, rest, ok := field(rest)
-	if !ok || len(rest) != 0 || (r.Level != Human && r.Level != Password) {
-		return Record{}, errRecord
-	}
-	r.User = string(user)
 	return r, nil
+}
+
+// maxShown bounds what a record keeps for people to read, in bytes.
+const maxShown = 48
+
+func cut(text string) string {
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "")
+	}
+	return text
 }
 
 func milliseconds(b []byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b)))
 }
 
-func field(b []byte) (value, rest []byte, ok bool) {
+func field(b string) (value, rest string, ok bool) {
 	if len(b) < 2 {
-		return nil, nil, false
+		return "", "", false
 	}
-	n := int(binary.BigEndian.Uint16(b))
+	n := int(b[0])<<8 | int(b[1])
 	if len(b) < 2+n {
-		return nil, nil, false
+		return "", "", false
 	}
 	return b[2 : 2+n], b[2+n:], true
 }

@@ -8,6 +8,10 @@
 // The lifetimes are judged here from the record, never from the age of a
 // cookie: an absolute one from the sign-in, an idle one from the last use.
 //
+// Beside the records the store has a list of each user's sessions (list.go), so
+// that there cannot be too many, and somebody can look at them and end them. A
+// session is valid by its record alone, whatever the list says.
+//
 // The cookie half of the package (Cookies) knows the names under which the
 // token and the browser id travel, reads them from a request, and cuts them out
 // of what the upstream gets to see.
@@ -60,22 +64,26 @@ func New(store state.Store, realm string, limits Limits, now func() time.Time, r
 }
 
 // Start makes a session under a new token, which is returned for the cookie and
-// kept nowhere (SES-1, SES-2). The record is in the store when Start returns.
-func (m *Manager) Start(ctx context.Context, user string, fingerprint [16]byte, level Level, remember bool) (token string, r Record, err error) {
+// kept nowhere (SES-1, SES-2). Of r the times are set here. The record is in the
+// store when Start returns, and the oldest session of a user who has too many is
+// gone (SES-14).
+func (m *Manager) Start(ctx context.Context, r Record) (token string, started Record, err error) {
 	raw := make([]byte, tokenBytes)
 	if _, err := io.ReadFull(m.random, raw); err != nil {
 		return "", Record{}, fmt.Errorf("drawing a session token: %w", err)
 	}
 	now := m.now()
-	r = Record{
-		User: user, Fingerprint: fingerprint, Level: level, Remember: remember,
-		Created: now, Seen: now, Expires: now.Add(m.limits.Lifetime),
-	}
-	if remember {
+	r.Created, r.Seen, r.Expires = now, now, now.Add(m.limits.Lifetime)
+	if r.Remember {
 		r.Expires = now.Add(m.limits.Remember)
 	}
+	r.Network, r.Browser = cut(r.Network), cut(r.Browser)
 	key := m.key(raw)
 	if err := m.store.Put(ctx, key, encode(key, m.realm, r), m.until(r)); err != nil {
+		return "", Record{}, fmt.Errorf("starting a session: %w", err)
+	}
+	if err := m.enlist(ctx, r.User, key); err != nil {
+		_ = m.store.Delete(ctx, key) // nobody has its token
 		return "", Record{}, fmt.Errorf("starting a session: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(raw), r, nil
@@ -84,13 +92,28 @@ func (m *Manager) Start(ctx context.Context, user string, fingerprint [16]byte, 
 // Find returns the live session of a token. What is unknown, expired, of
 // another realm or unreadable is simply not found; an error means that the
 // store could not be asked. The use is written down at most once a minute (or a
-// tenth of the idle limit), and losing that note may only end a session early.
+// tenth of the idle limit; once an hour where there is none), and losing that
+// note may only end a session early.
 func (m *Manager) Find(ctx context.Context, token string) (Record, bool, error) {
 	raw, ok := parse(token)
 	if !ok {
 		return Record{}, false, nil
 	}
 	key := m.key(raw[:])
+	r, found, err := m.load(ctx, key)
+	if !found || err != nil {
+		return Record{}, false, err
+	}
+	if now := m.now(); now.Sub(r.Seen) >= m.noteEvery(r) {
+		r.Seen = now
+		// A failed note is no reason to turn a good session away.
+		_ = m.store.Refresh(ctx, key, encode(key, m.realm, r), m.until(r))
+	}
+	return r, true, nil
+}
+
+// load reads a live session.
+func (m *Manager) load(ctx context.Context, key state.Key) (Record, bool, error) {
 	value, err := m.store.Get(ctx, key)
 	if err != nil {
 		return Record{}, false, fmt.Errorf("looking up a session: %w", err)
@@ -109,12 +132,16 @@ func (m *Manager) Find(ctx context.Context, token string) (Record, bool, error) 
 	if r.Created.After(future) || r.Seen.After(future) || !now.Before(m.until(r)) {
 		return Record{}, false, nil
 	}
-	if m.idles(r) && now.Sub(r.Seen) >= min(time.Minute, m.limits.Idle/10) {
-		r.Seen = now
-		// A failed note is no reason to turn a good session away.
-		_ = m.store.Refresh(ctx, key, encode(key, m.realm, r), m.until(r))
-	}
 	return r, true, nil
+}
+
+// noteEvery is how far apart the uses are that are written down. Where no limit
+// depends on them they are for people to read.
+func (m *Manager) noteEvery(r Record) time.Duration {
+	if m.idles(r) {
+		return min(time.Minute, m.limits.Idle/10)
+	}
+	return time.Hour
 }
 
 // End removes the session of a token from the store before it returns (SES-3).
