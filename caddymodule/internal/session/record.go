@@ -95,9 +95,10 @@ func decode(b []byte, key state.Key, realm string) (Record, error) {
 		Seen:        milliseconds(b[60:]),
 		Expires:     milliseconds(b[68:]),
 	}
-	rest, ok := string(b[fixedLength:]), true // one copy, which the texts share
+	rest := string(b[fixedLength:]) // one copy, which the texts share
 	var storedRealm string
 	for _, to := range [...]*string{&storedRealm, &r.User, &r.Network, &r.Browser} {
+		var ok bool
 		if *to, rest, ok = field(rest); !ok {
 			return Record{}, errRecord
 		}

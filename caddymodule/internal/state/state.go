@@ -13,9 +13,9 @@
 //     A restart reads times as wall-clock times.
 //   - A live entry is never pushed out to make room for another (THR-5, CAP-9). Memory is bounded by lifetimes and by
 //     what callers let strangers create, not by eviction.
-//   - A key belongs to one family of calls: Take, Delete; or Put, Get, Refresh, Delete; or Swap, Get; or Add, Undo, Delete.
-//     The kind given to [KeyOf] keeps the families apart. Mixing them is a programming error; whatever else it does, Take is never first
-//     where something live is.
+//   - A key belongs to one family of calls: Take, Delete; or Put, Get, Refresh, Delete; or Swap, Get, Delete; or Add,
+//     Undo, Delete. The kind given to [KeyOf] keeps the families apart. Mixing them is a programming error; whatever
+//     else it does, Take is never first where something live is.
 //   - The [Epoch] is random and made with the store. It is sealed into challenges, so that those of an emptied or
 //     replaced store die with the record of their use.
 //
