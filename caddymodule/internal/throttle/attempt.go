@@ -20,7 +20,6 @@ type Attempt struct {
 // reserve counts for a user or a known device. The more failures in a row there were, the longer a new bucket lasts.
 func (a *Attempt) reserve(ctx context.Context, bucket string, id []byte) (err error) {
 	t := a.throttle
-	a.known = bucket == BucketDevice
 	if a.row, err = t.reserve(ctx, bucket+" row", Rule{Ceiling, ceilingWindow}, id); err != nil {
 		return err
 	}

@@ -75,6 +75,14 @@ const (
 	BucketDevice = "device"
 	BucketIssue  = "issue"
 	BucketWork   = "work"
+	// Of codes: wrong ones, and the budgets of those sent.
+	BucketCode        = "code"
+	BucketUserCodes   = "codes_user"
+	BucketDestination = "codes_destination"
+	BucketNetwork     = "codes_network"
+	BucketTotal       = "codes_total"
+	BucketSignUp      = "sign_up"
+	BucketStrength    = "password_strength"
 
 	bucketSite = "site"
 )
@@ -143,6 +151,7 @@ func (t *Throttle) ReserveSignIn(ctx context.Context, v Visitor) (*Attempt, erro
 	a := &Attempt{throttle: t}
 	var err error
 	if v.known() {
+		a.known = true
 		err = a.reserve(ctx, BucketDevice, v.Device[:])
 		return a.or(ctx, err)
 	}
