@@ -16,6 +16,8 @@ import (
 type block struct {
 	*caddyfile.Dispenser
 	words map[string]func() error
+	// repeated are the words that may stand there more than once.
+	repeated []string
 }
 
 // nested reads the block of a word that takes no arguments of its own.
@@ -40,7 +42,7 @@ func (b block) read() (words int, err error) {
 		if !known {
 			return 0, b.Errf("unrecognized subdirective %q", word)
 		}
-		if seen[word] {
+		if seen[word] && !slices.Contains(b.repeated, word) {
 			return 0, b.Errf("%s is given twice", word)
 		}
 		seen[word] = true
@@ -96,8 +98,17 @@ func someTexts[T ~string](b block, to *[]T) error {
 
 func (b block) oneOf(to *string, choices ...string) error {
 	name := b.Val()
-	if err := b.text(to); err != nil {
+	if err := b.word(to, choices...); err != nil {
 		return err
+	}
+	return b.noBlock(name)
+}
+
+// word reads a choice after which a block may follow.
+func (b block) word(to *string, choices ...string) error {
+	name := b.Val()
+	if !b.AllArgs(to) {
+		return b.ArgErr()
 	}
 	if !slices.Contains(choices, *to) {
 		return b.Errf("%s %q: one of %s", name, *to, strings.Join(choices, ", "))
@@ -166,6 +177,13 @@ func (b block) onOff(to **bool) error {
 	on := word == "on"
 	*to = &on
 	return nil
+}
+
+func (b block) isOn(to *bool) error {
+	var on *bool
+	err := b.onOff(&on)
+	*to = err == nil && *on
+	return err
 }
 
 func (b block) positive(to *caddy.Duration) error {

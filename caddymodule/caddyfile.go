@@ -40,6 +40,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //
 //	captcha_gate [<matcher>] {
 //		users      <file>
+//		contacts   <file>
 //		human_only
 //		realm      <name>
 //		secret     <value> [<value>...]
@@ -48,6 +49,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //		base_path  <path>
 //		landing    <path>
 //		captcha {
+//			when     always|suspicious
 //			length   <4..8>
 //			alphabet <characters>
 //			lifetime <duration>
@@ -72,10 +74,27 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //			issue   <n> <window>
 //			hashing <n>
 //		}
-//		state  local [<file>] | memory
+//		state  local [<file>] | memory | redis <url> { ... }
 //		identity {
 //			user  <header>
 //			email <header>
+//		}
+//		accounts {
+//			change_password on|off
+//			sign_up         on|off
+//			sign_up_limit   <per client and day> <users at most>
+//			approval        on|off
+//			upgrade_hashes  on|off
+//			password_min    <n>
+//		}
+//		second_step sms|email|none {
+//			sender    <module> ...
+//			digits    <6..10>
+//			lifetime  <duration>
+//			resend    <duration>
+//			attempts  <1..10>
+//			limits    [user=<n>/<window>] [destination=...] [network=...] [total=...]
+//			countries <calling code>...
 //		}
 //		page {
 //			title      <text>
@@ -93,6 +112,7 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	b := block{Dispenser: d, words: map[string]func() error{}}
 	b.words["users"] = func() error { return b.text(&g.Users) }
+	b.words["contacts"] = func() error { return b.text(&g.Contacts) }
 	b.words["human_only"] = func() error { g.HumanOnly = true; return b.none() }
 	b.words["realm"] = func() error { return b.text(&g.Realm) }
 	b.words["secret"] = func() error { return someTexts(b, &g.Secret) }
@@ -105,6 +125,8 @@ func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	b.words["throttle"] = func() error { g.Throttle = new(ThrottleConfig); return g.Throttle.unmarshal(d) }
 	b.words["state"] = func() error { g.State = new(StateConfig); return g.State.unmarshal(b) }
 	b.words["identity"] = func() error { g.Identity = new(IdentityConfig); return g.Identity.unmarshal(d) }
+	b.words["accounts"] = func() error { g.Accounts = new(AccountsConfig); return g.Accounts.unmarshal(d) }
+	b.words["second_step"] = func() error { g.SecondStep = new(SecondStepConfig); return g.SecondStep.unmarshal(b) }
 	b.words["page"] = func() error { g.Page = new(PageConfig); return g.Page.unmarshal(d) }
 	_, err := b.read()
 	return err

@@ -34,6 +34,7 @@ func (g *Gate) expand() error {
 		*to = value
 	}
 	text("users", &g.Users)
+	text("contacts", &g.Contacts)
 	text("realm", &g.Realm)
 	for i := range g.Secret {
 		text("secret", (*string)(&g.Secret[i]))
@@ -67,6 +68,12 @@ func (g *Gate) expand() error {
 		text("identity user", &c.User)
 		text("identity email", &c.Email)
 	}
+	if c := g.SecondStep; c != nil {
+		text("second_step channel", &c.Channel)
+		for i := range c.Countries {
+			text("second_step countries", &c.Countries[i])
+		}
+	}
 	if c := g.Page; c != nil {
 		text("page title", &c.Title)
 		text("page logo", &c.Logo)
@@ -94,7 +101,7 @@ func (g *Gate) checkShape() error {
 	case !realmPattern.MatchString(g.Realm):
 		return fmt.Errorf("realm: %q is not 1 to 64 letters, digits, dots, underscores or hyphens", g.Realm)
 	}
-	for _, check := range []func() error{g.checkPaths, g.checkChallenge, g.checkSession, g.checkThrottle} {
+	for _, check := range []func() error{g.checkPaths, g.checkChallenge, g.checkSession, g.checkThrottle, g.checkAccounts} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -213,19 +220,25 @@ func (g *Gate) checkSession() error {
 
 func (g *Gate) checkThrottle() error {
 	t := g.Throttle
-	for _, l := range []struct {
-		field string
-		*LimitConfig
-	}{{"client", t.Client}, {"user", t.User}, {"issue", t.Issue}} {
-		if l.Events < 1 {
-			return fmt.Errorf("throttle %s: the number must be at least 1", l.field)
-		}
-		if time.Duration(l.Window) < time.Second {
-			return fmt.Errorf("throttle %s: the window must be at least 1s", l.field)
-		}
-	}
 	if t.Hashing < 1 {
 		return errors.New("throttle hashing: must be at least 1")
+	}
+	return checkLimits("throttle", []namedLimit{{"client", t.Client}, {"user", t.User}, {"issue", t.Issue}})
+}
+
+type namedLimit struct {
+	field string
+	*LimitConfig
+}
+
+func checkLimits(block string, limits []namedLimit) error {
+	for _, l := range limits {
+		if l.Events < 1 {
+			return fmt.Errorf("%s %s: the number must be at least 1", block, l.field)
+		}
+		if time.Duration(l.Window) < time.Second {
+			return fmt.Errorf("%s %s: the window must be at least 1s", block, l.field)
+		}
 	}
 	return nil
 }

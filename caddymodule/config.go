@@ -221,6 +221,14 @@ func (g *Gate) setDefaults() {
 	if g.Page == nil {
 		g.Page = new(PageConfig)
 	}
+	if g.Accounts == nil {
+		g.Accounts = new(AccountsConfig)
+	}
+	g.Accounts.setDefaults()
+	if g.SecondStep == nil {
+		g.SecondStep = new(SecondStepConfig)
+	}
+	g.SecondStep.setDefaults()
 }
 
 func (c *CaptchaConfig) setDefaults() {

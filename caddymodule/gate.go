@@ -56,6 +56,12 @@ type Gate struct {
 	// noticed within 2 seconds. Required unless human_only is set.
 	Users string `json:"users,omitempty"`
 
+	// A JSON file with the users' e-mail addresses and phone numbers:
+	// {"alice": {"email": "alice@example.com", "phone": "+4915112345678"}}.
+	// Changes are noticed within 2 seconds. Needed to send codes; the address is
+	// told the upstream as well.
+	Contacts string `json:"contacts,omitempty"`
+
 	// Ask for the captcha alone: no users, no passwords, a session without a
 	// name.
 	HumanOnly bool `json:"human_only,omitempty"`
@@ -95,6 +101,12 @@ type Gate struct {
 
 	// The headers that tell the upstream who is signed in.
 	Identity *IdentityConfig `json:"identity,omitempty"`
+
+	// What users may do with their accounts themselves.
+	Accounts *AccountsConfig `json:"accounts,omitempty"`
+
+	// A code that is asked for after the password.
+	SecondStep *SecondStepConfig `json:"second_step,omitempty"`
 
 	// The looks of the gate's page.
 	Page *PageConfig `json:"page,omitempty"`
