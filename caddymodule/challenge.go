@@ -17,9 +17,25 @@ import (
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
-// purposeLogin is the form that a challenge of the sign-in page is good for; no
-// other form accepts it (CAP-6).
-const purposeLogin = "login"
+// The forms that challenges are good for; no other form accepts one (CAP-6).
+const (
+	purposeLogin          = "login"
+	purposeSignUp         = "sign_up"
+	purposeChangePassword = "change_password"
+)
+
+// serves reports whether the gate has such a form.
+func (g *Gate) serves(purpose string) bool {
+	switch purpose {
+	case purposeLogin:
+		return true
+	case purposeSignUp:
+		return g.Accounts.SignUp
+	case purposeChangePassword:
+		return g.changesPasswords()
+	}
+	return false
+}
 
 // challengeJSON is a challenge as scripts get it: a picture has an ImageURL, a
 // sound an AudioURL, and either may have Work, which alone is a challenge too.
@@ -33,21 +49,22 @@ type challengeJSON struct {
 }
 
 // scope is what a challenge is sealed to, and what it is checked against.
-func (g *Gate) scope(ctx context.Context, r *http.Request, browser [16]byte) (captcha.Scope, error) {
+func (g *Gate) scope(ctx context.Context, r *http.Request, browser [16]byte, purpose string) (captcha.Scope, error) {
 	epoch, err := g.store.Epoch(ctx)
 	if err != nil {
 		return captcha.Scope{}, err
 	}
 	return captcha.Scope{
-		Purpose: purposeLogin,
+		Purpose: purpose,
 		Epoch:   epoch,
 		Binding: captcha.Binding{Browser: browser, Network: g.network(r)},
 	}, nil
 }
 
-// wish is which challenge a visitor wants. The zero value is a picture.
+// wish is which challenge a visitor wants, and for which form.
 type wish struct {
-	kind captcha.Kind
+	kind    captcha.Kind
+	purpose string
 	// named says that the visitor asked for it, and gets one whether or not one
 	// is needed yet.
 	named bool
@@ -103,18 +120,18 @@ func (g *Gate) newChallenge(r *http.Request, b browser, wanted wish, failures in
 			return captcha.Challenge{}, err
 		}
 	}
-	scope, err := g.scope(ctx, r, b.id)
+	scope, err := g.scope(ctx, r, b.id, wanted.purpose)
 	if err != nil {
 		return captcha.Challenge{}, err
 	}
 	return g.captchas.Issue(spec, scope)
 }
 
-// again is the wish for another challenge of the kind of a token, after its
-// answer was wrong or it was too old to be judged.
-func (g *Gate) again(r *http.Request, token string, script bool) wish {
-	wanted := wish{kind: captcha.Image, voice: g.voice(r), script: script}
-	if claims, err := g.captchas.Unpack(token); err == nil {
+// again is the wish for another challenge like the one answered, after the answer
+// was wrong or too late to be judged.
+func (g *Gate) again(r *http.Request, c captchaResponse, script bool) wish {
+	wanted := wish{kind: captcha.Image, purpose: c.purpose, voice: g.voice(r), script: script}
+	if claims, err := g.captchas.Unpack(c.token); err == nil {
 		wanted.kind = claims.Kind
 		if claims.Kind == captcha.Audio {
 			wanted.voice = claims.Language
@@ -200,7 +217,9 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 	if name := query.Get("kind"); name != "" {
 		kind, err = captcha.ParseKind(name)
 	}
-	if purpose := query.Get("for"); err != nil || !g.offers(kind) || purpose != "" && purpose != purposeLogin {
+	purpose := query.Get("for")
+	orText(&purpose, purposeLogin)
+	if err != nil || !g.offers(kind) || !g.serves(purpose) {
 		g.failJSON(w, v, refusal{code: codeNotFound})
 		return
 	}
@@ -210,7 +229,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 	var challenge captcha.Challenge
 	if err == nil {
 		known = append(known, browser{}) // one that no form accepts, where there is no other
-		challenge, err = g.newChallenge(r, known[0], wish{kind: kind, voice: g.voice(r), script: true}, failures)
+		challenge, err = g.newChallenge(r, known[0], wish{kind: kind, purpose: purpose, voice: g.voice(r), script: true}, failures)
 	}
 	if err != nil {
 		g.failJSON(w, v, refusal{code: g.fault(err), wait: retryAfter(err)})

@@ -25,15 +25,30 @@ const (
 // where it is judged: one that is too long is forgotten, not refused.
 var maxField = map[string]int{
 	"username": 255, "password": 1024, "captcha_token": 1024, "captcha_answer": 64, "captcha_work": 512,
+	"email": 254, "current_password": 1024, "new_password": 1024, "confirm_password": 1024,
+	"code": 64, "action": 32, "session": 64, "form_token": 512,
+}
+
+// captchaResponse is what a form sends for its captcha.
+type captchaResponse struct {
+	purpose             string
+	token, answer, work string
+}
+
+func (c captchaResponse) isGiven() bool { return c.token != "" && (c.answer != "" || c.work != "") }
+
+func captchaOf(purpose string, values map[string]string) captchaResponse {
+	return captchaResponse{
+		purpose: purpose, token: values["captcha_token"], answer: values["captcha_answer"], work: values["captcha_work"],
+	}
 }
 
 // signInFields are the fields of the sign-in form.
 type signInFields struct {
-	username, password   string
-	captchaToken, answer string
-	work                 string // solution of the challenge's puzzle
-	returnTo             string
-	remember             bool
+	username, password string
+	captcha            captchaResponse
+	returnTo           string
+	remember           bool
 }
 
 // mediaType is the request's one content type, "" if there is none that can be
@@ -50,22 +65,34 @@ func mediaType(r *http.Request) string {
 	return name
 }
 
+// readSignIn reads the sign-in form.
+func readSignIn(w http.ResponseWriter, r *http.Request) (signInFields, code) {
+	values, wrong := readFields(w, r)
+	if wrong != "" {
+		return signInFields{}, wrong
+	}
+	return signInFields{
+		username: values["username"], password: values["password"], captcha: captchaOf(purposeLogin, values),
+		returnTo: values["rd"], remember: ticked(values["remember"]),
+	}, ""
+}
+
 // readFields reads the body of a form or a JSON object, and only the body
 // (CRD-10). The code says what is wrong with it, "" if nothing is.
-func readFields(w http.ResponseWriter, r *http.Request) (signInFields, code) {
+func readFields(w http.ResponseWriter, r *http.Request) (map[string]string, code) {
 	kind := mediaType(r)
 	if r.ContentLength > maxBody {
-		return signInFields{}, codeTooLarge
+		return nil, codeTooLarge
 	}
 	if kind != typeForm && kind != typeJSON || r.Header.Get("Content-Encoding") != "" {
-		return signInFields{}, codeUnsupportedMediaType
+		return nil, codeUnsupportedMediaType
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return signInFields{}, codeTooLarge
+		return nil, codeTooLarge
 	}
 	if err != nil {
-		return signInFields{}, codeMalformed
+		return nil, codeMalformed
 	}
 	// It is read to its end, so the connection can go on.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
@@ -76,13 +103,9 @@ func readFields(w http.ResponseWriter, r *http.Request) (signInFields, code) {
 	}
 	values, ok := parse(body)
 	if !ok || !wellFormed(values) {
-		return signInFields{}, codeMalformed
+		return nil, codeMalformed
 	}
-	return signInFields{
-		username: values["username"], password: values["password"],
-		captchaToken: values["captcha_token"], answer: values["captcha_answer"], work: values["captcha_work"],
-		returnTo: values["rd"], remember: ticked(values["remember"]),
-	}, ""
+	return values, ""
 }
 
 // parseForm reads an urlencoded body in which every field stands once.

@@ -32,9 +32,9 @@ func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 		case isScript(r) && wantsJSON(r):
 			g.failJSON(w, v, refusal{code: codeUnauthenticated})
 		default:
-			wanted := wish{kind: captcha.Image}
+			wanted := wish{kind: captcha.Image, purpose: purposeLogin}
 			if query.Get("kind") == captcha.Audio.String() {
-				wanted = wish{kind: captcha.Audio, voice: g.voice(r)}
+				wanted.kind, wanted.voice = captcha.Audio, g.voice(r)
 			}
 			wanted.named = query.Has("kind")
 			g.showSignIn(w, r, v, signInForm{status: http.StatusOK, returnTo: returnTo, wanted: wanted})
@@ -64,7 +64,7 @@ func (g *Gate) sameOrigin(r *http.Request, v *visitor) bool {
 // captcha and password, in this order, so that nothing dear is done for a
 // request that something cheap refuses.
 func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
-	fields, wrong := readFields(w, r)
+	fields, wrong := readSignIn(w, r)
 	if wrong == "" && !g.sameOrigin(r, v) {
 		wrong, fields = codeCrossOrigin, signInFields{}
 	}
@@ -96,6 +96,7 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 
 // refuseSignIn says why, with a new challenge for the next try.
 func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fields signInFields, why verdict) {
+	fields.captcha.purpose = purposeLogin // also where nothing could be read
 	message := "sign-in failed"
 	if why.code == codeThrottled {
 		message = "throttled"
@@ -106,7 +107,7 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 		g.showSignIn(w, r, v, signInForm{
 			status: why.code.status(), code: why.code, wait: why.wait,
 			userName: fields.username, remember: fields.remember, returnTo: fields.returnTo,
-			wanted: g.again(r, fields.captchaToken, false),
+			wanted: g.again(r, fields.captcha, false),
 		})
 		return
 	}
@@ -114,7 +115,7 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 	if known := g.knownBrowsers(v); len(known) > 0 {
 		// Without a new challenge the reply is still right; the script asks for one.
 		if failures, err := g.failures(r, known, fields.username); err == nil && g.asks(failures) {
-			if challenge, err := g.newChallenge(r, known[0], g.again(r, fields.captchaToken, true), failures); err == nil {
+			if challenge, err := g.newChallenge(r, known[0], g.again(r, fields.captcha, true), failures); err == nil {
 				f.captcha = g.challengeJSON(v, challenge)
 			}
 		}
@@ -142,7 +143,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	switch {
 	case len(browsers) == 0:
 		return verdict{code: codeCookiesRequired}
-	case !f.answered() && !g.onlySuspicious():
+	case !f.captcha.isGiven() && !g.onlySuspicious():
 		return verdict{code: codeCaptchaRequired}
 	}
 	if !g.HumanOnly {
@@ -161,7 +162,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
-	used, wrong, err := g.judgeCaptcha(r, f, browsers, attempt)
+	used, wrong, err := g.judgeCaptcha(r, f.captcha, browsers, attempt, g.asks(attempt.Failures()))
 	switch {
 	case err != nil:
 		return g.faulty(err)
@@ -172,7 +173,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if !g.HumanOnly {
 		var ok bool
 		level = session.Password
-		if fingerprint, ok, err = g.checkPassword(r.Context(), f, attempt.Failures() == 0); err != nil {
+		if fingerprint, ok, err = g.checkPassword(r.Context(), f.username, f.password, attempt.Failures() == 0); err != nil {
 			return g.faulty(err)
 		}
 		if !ok {
@@ -193,22 +194,18 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	return verdict{browser: used, token: token, record: record}
 }
 
-func (f signInFields) answered() bool {
-	return f.captchaToken != "" && (f.answer != "" || f.work != "")
-}
-
 // judgeCaptcha judges the answer, where there is one, and says what is wrong
-// with it or missing. Only what was judged stays counted.
-func (g *Gate) judgeCaptcha(r *http.Request, f signInFields, browsers []browser, attempt *throttle.Attempt) (used browser, wrong code, err error) {
-	switch failures := attempt.Failures(); {
-	case !f.answered() && g.asks(failures):
+// with it, or missing where one is asked for. Only what was judged stays counted.
+func (g *Gate) judgeCaptcha(r *http.Request, c captchaResponse, browsers []browser, attempt *throttle.Attempt, asked bool) (used browser, wrong code, err error) {
+	switch {
+	case !c.isGiven() && asked:
 		return used, codeCaptchaRequired, nil
-	case !f.answered():
+	case !c.isGiven():
 		return browsers[0], "", nil
-	case g.isCheap(f.captchaToken, failures):
+	case g.isCheap(c.token, attempt.Failures()):
 		return used, codeCaptchaExpired, nil
 	}
-	used, wrong, err = g.checkCaptcha(r, f, browsers)
+	used, wrong, err = g.checkCaptcha(r, c, browsers)
 	if err == nil && wrong != "" && wrong != codeCaptchaRequired {
 		attempt.CaptchaFailed(detached(r))
 	}
@@ -217,17 +214,17 @@ func (g *Gate) judgeCaptcha(r *http.Request, f signInFields, browsers []browser,
 
 // checkCaptcha spends the challenge and compares the answer, in this order and
 // once (CAP-1). The challenge must have been made for one of the browser's ids.
-func (g *Gate) checkCaptcha(r *http.Request, f signInFields, browsers []browser) (used browser, wrong code, err error) {
+func (g *Gate) checkCaptcha(r *http.Request, c captchaResponse, browsers []browser) (used browser, wrong code, err error) {
 	ctx := detached(r)
 	for _, used = range browsers {
 		var scope captcha.Scope
-		if scope, err = g.scope(ctx, r, used.id); err != nil {
+		if scope, err = g.scope(ctx, r, used.id, c.purpose); err != nil {
 			return used, "", err
 		}
 		spend := func(id [24]byte, until time.Time) (bool, error) {
 			return g.store.Take(ctx, scope.Epoch, state.KeyOf(g.Realm, "spent", id[:]), until.Add(spentMargin))
 		}
-		err = g.captchas.Check(captcha.Response{Token: f.captchaToken, Answer: f.answer, Work: f.work}, scope, spend)
+		err = g.captchas.Check(captcha.Response{Token: c.token, Answer: c.answer, Work: c.work}, scope, spend)
 		if !errors.Is(err, captcha.ErrMoved) {
 			break
 		}
@@ -265,7 +262,7 @@ const (
 
 // checkPassword verifies the password in one of the few slots for hashing
 // (CRD-8).
-func (g *Gate) checkPassword(ctx context.Context, f signInFields, clean bool) (fingerprint [16]byte, ok bool, err error) {
+func (g *Gate) checkPassword(ctx context.Context, name, password string, clean bool) (fingerprint [16]byte, ok bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
 	release, err := g.slots.Acquire(waiting, clean)
@@ -273,7 +270,7 @@ func (g *Gate) checkPassword(ctx context.Context, f signInFields, clean bool) (f
 		return fingerprint, false, err
 	}
 	started := time.Now()
-	fingerprint, ok, err = g.verify(f, release)
+	fingerprint, ok, err = g.verify(name, password, release)
 	if err == nil && !ok {
 		timer := time.NewTimer(wrongFloor + rand.N(wrongJitter) - time.Since(started))
 		defer timer.Stop()
@@ -285,13 +282,13 @@ func (g *Gate) checkPassword(ctx context.Context, f signInFields, clean bool) (f
 	return fingerprint, ok, err
 }
 
-func (g *Gate) verify(f signInFields, release func()) (fingerprint [16]byte, ok bool, err error) {
+func (g *Gate) verify(name, password string, release func()) (fingerprint [16]byte, ok bool, err error) {
 	defer release()
 	users, err := g.users.Table()
 	if err != nil {
 		return fingerprint, false, errors.Join(errUsers, err)
 	}
-	fingerprint, ok = users.Verify(f.username, f.password)
+	fingerprint, ok = users.Verify(name, password)
 	return fingerprint, ok, nil
 }
 

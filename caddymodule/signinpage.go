@@ -68,6 +68,7 @@ func (g *Gate) challengeFor(r *http.Request, v *visitor, browsers []browser, for
 		return nil, err
 	}
 	var challenge captcha.Challenge
+	form.wanted.purpose = purposeLogin
 	if g.asks(failures) || form.wanted.named {
 		if challenge, err = g.newChallenge(r, browsers[0], form.wanted, failures); err != nil {
 			return nil, err

@@ -1,0 +1,3 @@
+package caddymodule
+
+func (g *Gate) changesPasswords() bool { return false }
