@@ -13,12 +13,13 @@ import (
 // one, and a thousand must not cost a thousand look-ups (SES-10).
 const maxPresented = 4
 
-// Cookies knows the names and attributes of the gate's two cookies: the
-// session's, and the browser's, which challenges are bound to.
+// Cookies knows the names and attributes of the gate's cookies: the session's,
+// the browser's, which challenges are bound to, and that of a sign-in which
+// waits for its second step (SES-6).
 type Cookies struct {
 	// Name is the session cookie's name without prefix.
 	Name string
-	// Domain widens both cookies to a domain and its hosts; empty keeps them on
+	// Domain widens the cookies to a domain and its hosts; empty keeps them on
 	// this host.
 	Domain string
 }
@@ -27,8 +28,10 @@ type Cookies struct {
 type Presented struct {
 	sessions  [maxPresented]string
 	browsers  [maxPresented]string
+	pendings  [maxPresented]string
 	nSessions int
 	nBrowsers int
+	nPendings int
 }
 
 // Sessions are the values under the session cookie's name, at most four.
@@ -37,7 +40,13 @@ func (p *Presented) Sessions() []string { return p.sessions[:p.nSessions] }
 // Browsers are the values under the browser cookie's name, at most four.
 func (p *Presented) Browsers() []string { return p.browsers[:p.nBrowsers] }
 
-const browserSuffix = "_browser"
+// Pendings are the values under the cookie name of second steps, at most four.
+func (p *Presented) Pendings() []string { return p.pendings[:p.nPendings] }
+
+const (
+	browserSuffix = "_browser"
+	pendingSuffix = "_pending"
+)
 
 // prefix is what RFC 6265bis browsers hold a cookie to: __Host- cannot be set
 // by a neighbouring host or over plain HTTP, __Secure- only not over plain
@@ -113,6 +122,11 @@ func (c Cookies) takeLine(line, prefix string, p *Presented) string {
 				p.browsers[p.nBrowsers] = value
 				p.nBrowsers++
 			}
+		case prefix + c.Name + pendingSuffix:
+			if p.nPendings < maxPresented {
+				p.pendings[p.nPendings] = value
+				p.nPendings++
+			}
 		}
 	}
 	if !cut {
@@ -133,7 +147,7 @@ func (c Cookies) ours(name string) bool {
 	name = strings.TrimFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || unicode.IsSpace(r) })
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "__Host-"), "__Secure-")
 	rest, ok := strings.CutPrefix(name, c.Name)
-	return ok && (rest == "" || rest == browserSuffix)
+	return ok && (rest == "" || rest == browserSuffix || rest == pendingSuffix)
 }
 
 // SetSession writes the session cookie. A lifetime of 0 makes it end with the
@@ -151,6 +165,16 @@ func (c Cookies) ClearSession(w http.ResponseWriter, secure bool) {
 // browser.
 func (c Cookies) SetBrowser(w http.ResponseWriter, secure bool, value string, lifetime time.Duration) {
 	c.set(w, secure, c.Name+browserSuffix, value, maxAge(lifetime))
+}
+
+// SetPending writes the cookie of a second step.
+func (c Cookies) SetPending(w http.ResponseWriter, secure bool, token string, lifetime time.Duration) {
+	c.set(w, secure, c.Name+pendingSuffix, token, maxAge(lifetime))
+}
+
+// ClearPending makes the browser forget the cookie of a second step.
+func (c Cookies) ClearPending(w http.ResponseWriter, secure bool) {
+	c.set(w, secure, c.Name+pendingSuffix, "", -1)
 }
 
 func maxAge(lifetime time.Duration) int { return int(min(lifetime/time.Second, math.MaxInt32)) }

@@ -48,6 +48,10 @@ func TestSES8_SetCookie(t *testing.T) {
 			"captcha_gate_browser=ID; Path=/; Max-Age=15552000; HttpOnly; SameSite=Lax"},
 		{"browser with a domain", func(w http.ResponseWriter) { wide.SetBrowser(w, true, "ID", 0) },
 			"__Secure-captcha_gate_browser=ID; Path=/; Domain=example.org; HttpOnly; Secure; SameSite=Lax"},
+		{"pending over https", func(w http.ResponseWriter) { hostOnly.SetPending(w, true, "P", 15*time.Minute) },
+			"__Host-captcha_gate_pending=P; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
+		{"pending cleared", func(w http.ResponseWriter) { hostOnly.ClearPending(w, false) },
+			"captcha_gate_pending=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"},
 		{"longer than a number holds everywhere", func(w http.ResponseWriter) { hostOnly.SetSession(w, true, "T", math.MaxInt64) },
 			"__Host-captcha_gate=T; Path=/; Max-Age=2147483647; HttpOnly; Secure; SameSite=Lax"},
 	} {
@@ -123,6 +127,7 @@ func TestSES12_NothingOfTheGateGoesOn(t *testing.T) {
 		{lines: []string{"__Secure-captcha_gate=T; a=1"}, left: []string{"a=1"}},
 		{lines: []string{"__Host-__Secure-captcha_gate=T; a=1"}, left: []string{"a=1"}},
 		{lines: []string{"captcha_gate_browser=B; a=1; __Secure-captcha_gate_browser=C"}, left: []string{"a=1"}},
+		{lines: []string{"captcha_gate_pending=P; a=1; __Secure-captcha_gate_pending=Q; __Host-captcha_gate_pending=R"}, left: []string{"a=1"}},
 		{lines: []string{"captcha_gate; a=1; captcha_gate=; captcha_gate_browser"}, left: []string{"a=1"}},
 		// without a value
 		{lines: []string{"__Host-captcha_gate"}, sessions: []string{""}},
@@ -143,6 +148,14 @@ func TestSES12_NothingOfTheGateGoesOn(t *testing.T) {
 		{lines: []string{"", "__Host-captcha_gate=T", "a=1;"}, left: []string{"a=1;"}, sessions: []string{"T"}},
 	} {
 		checkTake(t, hostOnly, true, k)
+	}
+}
+
+func TestSES6_ThePendingCookieIsNeitherSessionNorBrowser(t *testing.T) {
+	h := http.Header{"Cookie": {"__Host-captcha_gate_pending=P; __Host-captcha_gate_pending=Q; a=1"}}
+	p := hostOnly.Take(h, true)
+	if !slices.Equal(p.Pendings(), []string{"P", "Q"}) || len(p.Sessions())+len(p.Browsers()) != 0 {
+		t.Errorf("took %q, %q, %q", p.Pendings(), p.Sessions(), p.Browsers())
 	}
 }
 
@@ -247,6 +260,7 @@ func TestTakeWithoutTheGatesCookiesAllocatesNothing(t *testing.T) {
 var gateNames = []string{
 	"captcha_gate", "__Host-captcha_gate", "__Secure-captcha_gate", "__Host-__Secure-captcha_gate",
 	"captcha_gate_browser", "__Host-captcha_gate_browser", "__Secure-captcha_gate_browser", "__Host-__Secure-captcha_gate_browser",
+	"captcha_gate_pending", "__Host-captcha_gate_pending", "__Secure-captcha_gate_pending", "__Host-__Secure-captcha_gate_pending",
 }
 
 func parse(lines []string) []http.Cookie {
@@ -302,7 +316,7 @@ func FuzzCookieHeader(f *testing.F) {
 		for _, kind := range []struct {
 			name   string
 			values []string
-		}{{prefix + "captcha_gate", p.Sessions()}, {prefix + "captcha_gate_browser", p.Browsers()}} {
+		}{{prefix + "captcha_gate", p.Sessions()}, {prefix + "captcha_gate_browser", p.Browsers()}, {prefix + "captcha_gate_pending", p.Pendings()}} {
 			if len(kind.values) == 4 || strings.ContainsAny(line1+line2, "\r\n") {
 				continue // there may have been more; net/http drops line ends around a name, which no server lets in
 			}
