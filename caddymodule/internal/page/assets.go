@@ -51,6 +51,8 @@ func (s *Site) loadAssets(o Options) error {
 		{"gate.css", "gate.css", "gate", ".css", "text/css; charset=utf-8"},
 		{"gate.js", "gate.js", "gate", ".js", "text/javascript; charset=utf-8"},
 		{"work.js", "work.js", "work", ".js", "text/javascript; charset=utf-8"},
+		{"account.css", "account.css", "account", ".css", "text/css; charset=utf-8"},
+		{"account.js", "account.js", "account", ".js", "text/javascript; charset=utf-8"},
 		{"mark.svg", "icon", "mark", ".svg", "image/svg+xml"},
 	} {
 		body, err := assetFiles.ReadFile("assets/" + own.file)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 )
 
 func asset(t testing.TB, name string) string {
@@ -28,42 +30,190 @@ func captures(pattern, text string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-func TestScriptAndFormKnowEachOther(t *testing.T) {
-	js := asset(t, "gate.js")
-	page := render(t, newSite(t, Options{}), "sign-in", with(func(v *View) { v.ListenURL = "/login?kind=audio" }))
-	d := parse(t, page)
-
-	form := d.must(t, "id", "sign-in")
-	var told []string
-	for _, a := range form.Attr {
+// told are the names of an element's data- attributes.
+func told(n *html.Node) []string {
+	var names []string
+	for _, a := range n.Attr {
 		if name, ok := strings.CutPrefix(a.Key, "data-"); ok && a.Val != "" {
-			told = append(told, name)
+			names = append(names, name)
 		}
 	}
-	slices.Sort(told)
-	if used := captures(`texts\.(\w+)`, js); !slices.Equal(used, told) {
-		t.Errorf("the script uses %v, the form tells %v", used, told)
+	slices.Sort(names)
+	return names
+}
+
+func TestScriptAndFormsKnowEachOther(t *testing.T) {
+	s, js := newSite(t, Options{}), asset(t, "gate.js")
+	for _, name := range []string{"sign-in", "sign-up", "account", "second-step"} {
+		t.Run(name, func(t *testing.T) {
+			d := parse(t, render(t, s, name, accountView()))
+			var form *html.Node
+			for _, n := range d.all("data-for") {
+				if form != nil {
+					t.Error("a second form for the script")
+				}
+				form = n
+			}
+			if used := captures(`texts\.(\w+)`, js); form == nil || !slices.Equal(used, told(form)) {
+				t.Fatalf("the script uses %v, the form tells something else", used)
+			}
+			d.must(t, "id", "form-error")
+			for _, field := range d.all("data-missing") {
+				id, _ := attr(field, "id")
+				d.must(t, "id", id+"-error")
+				if text, _ := attr(field, "data-missing"); text == "" {
+					t.Errorf("%s does not say what is missing", id)
+				}
+				_, pattern := attr(field, "pattern")
+				_, least := attr(field, "minlength")
+				kind, _ := attr(field, "type")
+				if wrong, _ := attr(field, "data-wrong"); wrong == "" && (pattern || least || kind == "email") {
+					t.Errorf("%s does not say what is wrong", id)
+				}
+			}
+			for _, field := range d.all("required") {
+				if _, ok := attr(field, "data-missing"); !ok {
+					t.Error("a required field that the script does not know")
+				}
+			}
+			button := d.must(t, "type", "submit")
+			for n := range form.Descendants() {
+				if kind, _ := attr(n, "type"); kind == "submit" {
+					button = n
+				}
+			}
+			if button.FirstChild == nil || button.FirstChild.Data != "span" {
+				t.Error("the button has no label that the script can change")
+			}
+			if name == "second-step" {
+				return // no captcha
+			}
+			for _, id := range captures(`(?:byId|getElementById)\('([\w-]+)'\)`, js) {
+				d.must(t, "id", id)
+			}
+			for _, field := range []string{"username", "captcha_answer", "captcha_token", "captcha_work"} {
+				if d.must(t, "name", field); !strings.Contains(js, field) {
+					t.Errorf("the script does not know %s", field)
+				}
+			}
+		})
 	}
-	for _, id := range captures(`(?:byId|getElementById)\('([\w-]+)'\)`, js) {
-		d.must(t, "id", id)
-	}
-	for _, id := range []string{"form", "username", "password", "answer"} {
-		d.must(t, "id", id+"-error")
-	}
-	for _, field := range d.all("required") {
-		if text, _ := attr(field, "data-missing"); text == "" {
-			t.Error("a required field does not say what is missing")
+}
+
+// The script looks for the button to reveal a password beside its field, and
+// for the hint about Caps Lock after it.
+func TestScriptFindsWhatBelongsToAPassword(t *testing.T) {
+	s := newSite(t, Options{})
+	for name, want := range map[string]int{"sign-in": 1, "sign-up": 2, "account": 3, "second-step": 0} {
+		found := 0
+		for _, n := range parse(t, render(t, s, name, accountView())) {
+			if kind, _ := attr(n, "type"); n.Data != "input" || kind != "password" {
+				continue
+			}
+			found++
+			id, _ := attr(n, "id")
+			reveal := element(n.NextSibling)
+			wantAttr(t, reveal, "aria-controls", id)
+			wantAttr(t, reveal, "hidden", "")
+			hint := element(reveal.NextSibling)
+			wantAttr(t, hint, "role", "status")
+			wantAttr(t, hint.FirstChild, "hidden", "")
 		}
-	}
-	for _, name := range []string{"username", "password", "captcha_answer", "captcha_token", "remember"} {
-		if d.must(t, "name", name); !strings.Contains(js, name) {
-			t.Errorf("the script does not know %s", name)
+		if found != want {
+			t.Errorf("%s: %d passwords, want %d", name, found, want)
 		}
 	}
 }
 
+// element is the first element from n on.
+func element(n *html.Node) *html.Node {
+	for n != nil && n.Type != html.ElementNode {
+		n = n.NextSibling
+	}
+	if n == nil {
+		return &html.Node{}
+	}
+	return n
+}
+
+func TestAccountScriptAndPagesKnowEachOther(t *testing.T) {
+	s, js := newSite(t, Options{}), asset(t, "account.js")
+	ids, names, notices := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	var all document
+	for _, name := range []string{"sign-up", "account", "second-step"} {
+		d := parse(t, render(t, s, name, accountView()))
+		all = append(all, d...)
+		for _, n := range d {
+			id, _ := attr(n, "id")
+			field, _ := attr(n, "name")
+			ids[id], names[field] = true, true
+		}
+		for _, text := range told(d.must(t, "id", "notice")) {
+			notices[text] = true
+		}
+	}
+	for _, id := range captures(`byId\('([\w-]+)'\)`, js) {
+		if !ids[id] {
+			t.Errorf("no page has #%s", id)
+		}
+	}
+	for _, name := range captures(`elements\.(\w+)`, js) {
+		if !names[name] {
+			t.Errorf("no form has a field %s", name)
+		}
+	}
+	for _, text := range captures(`texts\.(\w+)`, js) {
+		if !notices[text] {
+			t.Errorf("no notice tells %s", text)
+		}
+	}
+	for id, names := range map[string][]string{
+		"strength": {"0", "1", "2", "3", "4", "address"}, "code": {"code", "digits", "left", "missing", "over", "wrong"}, "resend": {"in", "wait"},
+	} {
+		if got := told(all.must(t, "id", id)); !slices.Equal(got, names) {
+			t.Errorf("#%s tells %v, want %v", id, got, names)
+		}
+		for _, name := range names {
+			if !strings.Contains(js+asset(t, "gate.js"), "dataset."+name) && !strings.Contains("01234missingwrong", name) {
+				t.Errorf("no script uses what #%s tells as %s", id, name)
+			}
+		}
+	}
+}
+
+// A field of the name "action" hides the property of a form.
+func TestScriptsAskForTheAddressOfAFormByItsAttribute(t *testing.T) {
+	for _, name := range []string{"gate.js", "account.js"} {
+		if js := asset(t, name); strings.Contains(js, "form.action") || strings.Contains(js, "small.action") {
+			t.Errorf("%s takes a field for an address", name)
+		}
+	}
+}
+
+func TestOnlyThePagesThatNeedThemLoadTheAccountsFiles(t *testing.T) {
+	s := newSite(t, Options{Stylesheet: write(t, "theme.css", ":root{--gate-good:#070}")})
+	for _, name := range pages {
+		page := render(t, s, name, with(func(v *View) { v.Code = "not_found" }))
+		want := name == "account" || name == "sign-up" || name == "second-step"
+		style, script := strings.Index(page, s.public["account.css"]), strings.Index(page, s.public["account.js"])
+		if (style >= 0) != want || (script >= 0) != want {
+			t.Errorf("%s: style at %d, script at %d", name, style, script)
+		}
+		if want && (style < strings.Index(page, s.public["gate.css"]) || style > strings.Index(page, s.public["style.css"])) {
+			t.Errorf("%s: the stylesheets are out of order", name)
+		}
+		if want && script < strings.Index(page, s.public["gate.js"]) {
+			t.Errorf("%s: the scripts are out of order", name)
+		}
+	}
+	page := render(t, s, "sign-in", with(func(v *View) { v.Notice = "signed_up" }))
+	if !strings.Contains(page, s.public["account.css"]) || strings.Contains(page, s.public["account.js"]) {
+		t.Error("a notice on another page needs the style, and no script")
+	}
+}
+
 func TestWEB3_ScriptAndStyleStayWithinThePolicy(t *testing.T) {
-	js, css := asset(t, "gate.js"), asset(t, "gate.css")
+	js, css := asset(t, "gate.js")+asset(t, "account.js"), stylesheets(t)
 	for _, word := range []string{"eval(", "Function(", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", ".style", "http:", "https:", "data:", "import"} {
 		if strings.Contains(js, word) {
 			t.Errorf("the script has %s", word)
@@ -76,8 +226,11 @@ func TestWEB3_ScriptAndStyleStayWithinThePolicy(t *testing.T) {
 	}
 }
 
+// stylesheets are both of the gate's own.
+func stylesheets(t *testing.T) string { return asset(t, "gate.css") + asset(t, "account.css") }
+
 func TestStylesheetIsReadyForBothDirections(t *testing.T) {
-	css := asset(t, "gate.css")
+	css := stylesheets(t)
 	if found := captures(`[;{\s]((?:margin|padding|border)-(?:left|right)|left|right|float)\s*:`, css); len(found) > 0 {
 		t.Errorf("%v know only one direction", found)
 	}
@@ -96,13 +249,17 @@ func properties(css string) map[string]string {
 }
 
 func TestContrastIsEnoughInLightAndDark(t *testing.T) {
-	css := asset(t, "gate.css")
-	before, rest, ok := strings.Cut(css, "@media (prefers-color-scheme: dark) {")
-	inside, _, closed := strings.Cut(rest, "\n}\n")
-	if !ok || !closed {
-		t.Fatal("no dark scheme")
+	css := stylesheets(t)
+	light, dark := map[string]string{}, map[string]string{}
+	for _, name := range []string{"gate.css", "account.css"} {
+		before, rest, ok := strings.Cut(asset(t, name), "@media (prefers-color-scheme: dark) {")
+		inside, _, closed := strings.Cut(rest, "\n}\n")
+		if !ok || !closed {
+			t.Fatalf("%s: no dark scheme", name)
+		}
+		maps.Copy(light, properties(before))
+		maps.Copy(dark, properties(inside))
 	}
-	light, dark := properties(before), properties(inside)
 	for name := range light {
 		if name != "--gate-radius" && name != "--gate-font" && dark[name] == "" {
 			t.Errorf("%s has no dark value", name)
@@ -140,6 +297,13 @@ func TestContrastIsEnoughInLightAndDark(t *testing.T) {
 			{"border of field, outside", colour("line"), colour("card"), 3},
 			{"focus", colour("accent"), colour("card"), 3},
 			{"border of alert", colour("error"), colour("card"), 3},
+			{"text in notice", colour("text"), mix(colour("good"), colour("card"), .08), 4.5},
+			{"border of notice", colour("good"), colour("card"), 3},
+			{"badge", colour("good"), colour("card"), 4.5},
+			{"strength, good", colour("good"), colour("field"), 3},
+			{"strength, fair", colour("accent"), colour("field"), 3},
+			{"strength, weak", colour("error"), colour("field"), 3},
+			{"button beside", colour("line"), colour("card"), 3},
 		} {
 			if got := contrast(c.fore, c.on); got < c.least {
 				t.Errorf("%s, %s: %.2f, want %.1f", scheme, c.what, got, c.least)

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,30 +18,85 @@ type data struct {
 // T is a text of the page's language.
 func (d *data) T(key string) string { return d.site.Text(d.Lang, key) }
 
+// With is a text in which a number stands in the place of {name}.
+func (d *data) With(key, name string, number int) string {
+	return strings.ReplaceAll(d.T(key), "{"+name+"}", strconv.Itoa(number))
+}
+
+// Wait is a text that tells a time, such as "code_valid".
+func (d *data) Wait(key string, seconds int) string { return d.site.Text(d.Lang, key, seconds) }
+
 // Title is the operator's name for the site, or "".
 func (d *data) Title() string { return d.site.title }
 
 // Contact is whom to ask for help, or nil.
 func (d *data) Contact() *Contact { return d.site.contact }
 
-// Asset is the address of one of "gate.css", "gate.js", "work.js", "style.css" (the
-// operator's), "logo" (the operator's) and "icon".
+// Asset is the address of one of "gate.css", "gate.js", "work.js", "account.css",
+// "account.js", "style.css" (the operator's), "logo" (the operator's) and "icon".
 func (d *data) Asset(name string) string {
 	public, ok := d.site.public[name]
 	if !ok {
 		return ""
 	}
-	return local(d.Prefix + d.BasePath + "/assets/" + public)
+	return d.own("/assets/" + public)
+}
+
+// own is the address of something below the base path.
+func (d *data) own(path string) string { return local(d.Prefix + d.BasePath + path) }
+
+// returning is an address that keeps where to go after signing in.
+func (d *data) returning(address string) string {
+	if address == "" || d.ReturnTo == "" {
+		return address
+	}
+	return address + "?" + url.Values{"rd": {d.ReturnTo}}.Encode()
+}
+
+// Extra says that the page needs account.css and account.js.
+func (d *data) Extra() bool {
+	return d.page == "account" || d.page == "sign-up" || d.page == "second-step"
 }
 
 // Login is the address of the sign-in form.
 func (d *data) Login() string { return local(d.Prefix + d.LoginPath) }
 
+// SignIn is the sign-in page for a link from another one.
+func (d *data) SignIn() string { return d.returning(d.Login()) }
+
+// SignUp is the address of the sign-up page and its form.
+func (d *data) SignUp() string { return d.returning(d.own("/sign-up")) }
+
+// SecondStep is the address of the second step and its form.
+func (d *data) SecondStep() string { return d.returning(d.own("/second-step")) }
+
+// Resend is where to ask for a new code.
+func (d *data) Resend() string { return d.own("/second-step/resend") }
+
+// Account is the address of the account page and its forms.
+func (d *data) Account() string { return d.own("/account") }
+
+// Strength is where scripts learn how good a password is.
+func (d *data) Strength() string { return d.own("/password-strength") }
+
 // Logout is the address of the sign-out form.
 func (d *data) Logout() string { return local(d.Prefix + d.LogoutPath) }
 
 // Challenge is where scripts get a new challenge.
-func (d *data) Challenge() string { return local(d.Prefix + d.BasePath + "/challenge") }
+func (d *data) Challenge() string { return d.own("/challenge") }
+
+// Purpose is what the page's form is for. A challenge is good for one purpose.
+func (d *data) Purpose() string {
+	switch d.page {
+	case "account":
+		return "change_password"
+	case "sign-up":
+		return "sign_up"
+	case "second-step":
+		return "second_step"
+	}
+	return "login"
+}
 
 // Refresh is the page again with a new picture.
 func (d *data) Refresh() string { return local(d.RefreshURL) }
@@ -104,6 +161,15 @@ func (d *data) Heading() string {
 		return d.T("sign_out")
 	case "message":
 		return d.T(headingOf(d.Code))
+	case "account":
+		return d.T("account")
+	case "sign-up":
+		return d.T("sign_up")
+	case "second-step":
+		if d.Channel == "sms" {
+			return d.T("heading_phone")
+		}
+		return d.T("heading_email")
 	}
 	if d.HumanOnly {
 		return d.T("heading_human")
@@ -117,53 +183,15 @@ func headingOf(code string) string {
 		return "heading_signed_out"
 	case "not_found":
 		return "heading_not_found"
-	case "busy", "throttled", "state_unavailable", "users_unavailable":
+	case "busy", "throttled", "state_unavailable", "users_unavailable", "sender_unavailable":
 		return "heading_unavailable"
 	}
 	return "heading_problem"
 }
 
-// Message is the text for Code, or "" if there is none.
-func (d *data) Message() string {
-	if d.Code == "" {
-		return ""
-	}
-	return d.site.Text(d.Lang, d.Code, d.RetryAfter)
-}
-
-// ErrorAt is the message if it belongs to a place: "answer", "password", or
-// "form" for everything else. It does not tell which of user name and password
-// is wrong, and stands at the password, which has to be typed again (CRD-9).
-func (d *data) ErrorAt(place string) string {
-	if place != d.place() {
-		return ""
-	}
-	return d.Message()
-}
-
-func (d *data) place() string {
-	if d.Asked() && strings.HasPrefix(d.Code, "captcha_") {
-		return "answer"
-	}
-	if d.Code == "credentials_wrong" && !d.HumanOnly {
-		return "password"
-	}
-	return "form"
-}
-
-// Focus says whether to begin at a place: the field to mend, a message that
-// concerns the form, or the first empty field.
-func (d *data) Focus(place string) bool {
-	switch {
-	case d.Code != "":
-		return place == d.place()
-	case d.HumanOnly:
-		return place == "answer"
-	case d.UserName != "":
-		return place == "password"
-	}
-	return place == "username"
-}
+// CodeLength is how much can be typed for a code: its digits, and spaces that
+// came along.
+func (d *data) CodeLength() int { return 2*d.Digits + 4 }
 
 // local lets a path on this host pass and nothing else: no other host, no
 // scheme, nothing that a browser would repair into one (WEB-5, RED-3).

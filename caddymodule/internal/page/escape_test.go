@@ -33,7 +33,8 @@ func skeleton(t testing.TB, page string) (tags []string, attributes map[string]b
 // fieldsOfText are the settable strings of a view, by name.
 func fieldsOfText(v *View) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
-	for _, part := range []reflect.Value{reflect.ValueOf(v).Elem(), reflect.ValueOf(v.Captcha).Elem()} {
+	for _, part := range []any{v, v.Captcha, &v.Sessions[1]} {
+		part := reflect.ValueOf(part).Elem()
 		for i := range part.NumField() {
 			if f := part.Field(i); f.Kind() == reflect.String {
 				fields[part.Type().Field(i).Name] = f
@@ -45,22 +46,32 @@ func fieldsOfText(v *View) map[string]reflect.Value {
 
 func TestWEB5_NothingHostileLeavesItsPlace(t *testing.T) {
 	s := newSite(t, Options{Title: "Wiki"})
-	full := func() View {
-		return with(func(v *View) {
-			v.Code, v.UserName, v.SignedInAs, v.ListenURL = "captcha_wrong", "alice", "alice", "/login?kind=audio"
-		})
+	// A notice takes the place of the sign-up form.
+	full := func(name string) View {
+		v := accountView()
+		v.Code, v.UserName = "captcha_wrong", "alice"
+		if name == "Notice" {
+			v.Notice = "signed_up"
+		}
+		return v
 	}
-	sample := full()
+	sample := full("")
 	for name := range fieldsOfText(&sample) {
 		t.Run(name, func(t *testing.T) {
 			for _, page := range pages {
-				clean := full()
+				clean := full(name)
 				if name == "AudioURL" {
 					clean.Captcha.AudioURL = "/s.wav"
 				}
-				wantTags, allowed := skeleton(t, render(t, s, page, clean))
+				whole := render(t, s, page, clean)
+				marked := full(name)
+				fieldsOfText(&marked)[name].SetString("/marked")
+				if render(t, s, page, marked) == whole {
+					continue // the page does not show it
+				}
+				wantTags, allowed := skeleton(t, whole)
 				for _, text := range hostile {
-					v := full()
+					v := full(name)
 					fieldsOfText(&v)[name].SetString(text)
 					out := render(t, s, page, v)
 					tags, attributes := skeleton(t, out)
@@ -75,7 +86,7 @@ func TestWEB5_NothingHostileLeavesItsPlace(t *testing.T) {
 					}
 					for _, n := range parse(t, out) {
 						for _, a := range n.Attr {
-							address := a.Key == "href" || a.Key == "src" || a.Key == "action" || a.Key == "data-challenge"
+							address := slices.Contains([]string{"href", "src", "action", "data-challenge", "data-address"}, a.Key)
 							if address && a.Val != "" && local(a.Val) == "" {
 								t.Errorf("%s: %q becomes <%s %s=%q>", page, text, n.Data, a.Key, a.Val)
 							}
@@ -84,6 +95,21 @@ func TestWEB5_NothingHostileLeavesItsPlace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWEB5_HostileErrorsAreTextAtMost(t *testing.T) {
+	s := newSite(t, Options{})
+	for _, page := range []string{"sign-up", "account", "second-step"} {
+		v := accountView()
+		v.Errors = map[string]string{"username": "username_taken", "new_password": "password_too_common"}
+		want, _ := skeleton(t, render(t, s, page, v))
+		for _, text := range hostile {
+			v.Errors = map[string]string{"username": text, "new_password": text, text: text}
+			if tags, _ := skeleton(t, render(t, s, page, v)); !slices.Equal(tags, want) {
+				t.Errorf("%s: %q changes the elements to %v", page, text, tags)
+			}
+		}
 	}
 }
 
@@ -135,6 +161,35 @@ func FuzzRenderSignIn(f *testing.F) {
 		}
 		if tags, _ := skeleton(t, out.String()); !slices.Equal(tags, wantTags) {
 			t.Fatalf("elements became %v", tags)
+		}
+	})
+}
+
+func FuzzRenderAccountPages(f *testing.F) {
+	for _, text := range hostile {
+		f.Add(text, text, text, text)
+	}
+	f.Add("Firefox on Linux", "a•••@example.com", "/wiki?a=b", "username_taken")
+	s := newSite(f, Options{Title: "Wiki"})
+	names := []string{"sign-up", "account", "second-step"}
+	want := map[string][]string{}
+	for _, name := range names {
+		want[name], _ = skeleton(f, render(f, s, name, accountView()))
+	}
+	f.Fuzz(func(t *testing.T, words, address, returnTo, code string) {
+		v := accountView()
+		v.UserName, v.SignedInAs, v.Destination, v.FormToken = words, words+"x", address, words+"x"
+		v.Sessions[1].ID, v.Sessions[1].Browser, v.Sessions[1].Network = words, words, address+"x"
+		v.Email, v.ReturnTo, v.Code = address+"x", returnTo+"x", code
+		v.Errors = map[string]string{"username": code, "current_password": code, "code": code, words: address}
+		for _, name := range names {
+			var out bytes.Buffer
+			if err := s.Render(&out, name, v); err != nil {
+				t.Fatal(err)
+			}
+			if tags, _ := skeleton(t, out.String()); !slices.Equal(tags, want[name]) {
+				t.Fatalf("%s: elements became %v", name, tags)
+			}
 		}
 	})
 }

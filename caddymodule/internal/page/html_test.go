@@ -2,7 +2,9 @@ package page
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,8 +14,16 @@ import (
 // testNow is the clock of every site in these tests.
 var testNow = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
+// newSite makes a site, or takes the one without wishes that all tests share.
 func newSite(t testing.TB, o Options) *Site {
 	t.Helper()
+	if reflect.ValueOf(o).IsZero() {
+		s, err := plainSite()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	o.Now = func() time.Time { return testNow }
 	s, err := New(o)
 	if err != nil {
@@ -21,6 +31,10 @@ func newSite(t testing.TB, o Options) *Site {
 	}
 	return s
 }
+
+var plainSite = sync.OnceValues(func() (*Site, error) {
+	return New(Options{Now: func() time.Time { return testNow }})
+})
 
 // signInView is a sign-in page as it is asked for most often.
 func signInView() View {
@@ -37,6 +51,22 @@ func signInView() View {
 			Width: 240, Height: 80, ExpiresAt: testNow.Add(5 * time.Minute),
 		},
 	}
+}
+
+// accountView is for the pages of sign-up, the second step and the account, with
+// everything that they can show.
+func accountView() View {
+	v := signInView()
+	v.SignUpOffered, v.AccountOffered, v.ChangeOffered, v.EmailAsked, v.EmailNeeded = true, true, true, true, true
+	v.FormToken, v.PasswordMin, v.SignedInAs, v.Email = "form-token", 15, "alice", "alice@example.com"
+	v.Since = testNow.Add(-time.Hour)
+	v.Sessions = []Session{
+		{ID: "s1", Browser: "Firefox on Linux", Network: "192.0.2.0/24", Since: v.Since, Seen: testNow, Current: true},
+		{ID: "s2", Browser: "Safari on iPhone", Network: "2001:db8::/64", Since: v.Since, Seen: testNow},
+		{ID: "s3", Browser: "Chrome on Windows", Network: "198.51.100.0/24", Since: v.Since, Seen: testNow},
+	}
+	v.Channel, v.Destination, v.Digits, v.SecondsLeft, v.ResendIn = "sms", "+49 ••• ••12", 6, 600, 42
+	return v
 }
 
 // with returns a sign-in view with changes.

@@ -124,6 +124,37 @@ func (l *languages) Text(lang Lang, key string, args ...any) string {
 	return strings.ReplaceAll(text, "{wait}", l.wait(lang, seconds))
 }
 
+// Message is what to send with a code that is good for so many minutes. The kind
+// is "sms", a text of one SMS for a second step; "second_step", the same as a
+// mail; or "sign_up", a mail that confirms the address of a new account. Only
+// mails have a subject, and the code is not in it, for subjects get logged
+// (OTP-7). The texts are plain, with lines that end in "\n".
+func (l *languages) Message(lang Lang, kind, code, site string, minutes int) (subject, text string) {
+	keys, ok := messages[kind]
+	if !ok {
+		return "", ""
+	}
+	if site == "" {
+		site = l.Text(lang, thisSite)
+	}
+	// One pass, so that nothing is looked for in what was put in.
+	fill := strings.NewReplacer("{code}", code, "{site}", site, "{minutes}", strconv.Itoa(minutes))
+	if keys.subject != "" {
+		subject = fill.Replace(l.Text(lang, keys.subject))
+	}
+	return subject, fill.Replace(l.Text(lang, keys.text))
+}
+
+// thisSite is the key of what stands for a site without a title.
+const thisSite = "this_site"
+
+// messages are the keys of the texts to send.
+var messages = map[string]struct{ subject, text string }{
+	"sms":         {"", "sms_text"},
+	"second_step": {"mail_subject", "mail_text"},
+	"sign_up":     {"sign_up_mail_subject", "sign_up_mail_text"},
+}
+
 // wait tells a time in one unit and, so that no language needs a singular, as
 // at least two of it: seconds to a minute and a half, minutes to an hour and a
 // half, then hours, never less than it is.

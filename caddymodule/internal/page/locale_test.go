@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/text/language"
 )
@@ -18,6 +19,15 @@ var codes = []string{
 	"unauthenticated", "credentials_wrong", "captcha_required", "captcha_wrong", "captcha_expired", "cookies_required",
 	"cross_origin", "malformed", "unsupported_media_type", "too_large", "method_not_allowed", "throttled", "busy",
 	"state_unavailable", "users_unavailable", "not_found", "internal_error",
+	"invalid", "username_missing", "username_taken", "username_invalid", "username_reserved", "email_missing", "email_invalid",
+	"password_missing", "password_too_short", "password_too_long", "password_too_common", "password_like_name", "password_unchanged",
+	"passwords_differ", "second_step_required", "second_step_wrong", "second_step_expired", "sender_unavailable", "form_expired",
+	"sign_up_full",
+}
+
+// notices are the codes of what went well.
+var notices = []string{
+	"signed_out", "password_changed", "session_ended", "sessions_ended", "code_sent", "signed_up", "awaiting_approval",
 }
 
 func TestEveryBuiltInLanguageHasAFileAndEveryFileIsALanguage(t *testing.T) {
@@ -88,8 +98,14 @@ func TestLocaleFilesHaveEachKeyOnceAndInOrder(t *testing.T) {
 }
 
 func TestEveryTextIsUsedAndEveryUsedTextIsThere(t *testing.T) {
-	used := map[string]bool{"hours": true, "minutes": true, "seconds": true, "signed_out": true}
-	for _, code := range codes {
+	used := map[string]bool{"hours": true, "minutes": true, "seconds": true, thisSite: true}
+	for _, message := range messages {
+		used[message.text] = true
+		if message.subject != "" {
+			used[message.subject] = true
+		}
+	}
+	for _, code := range append(notices, codes...) {
 		used[code] = true
 		used[headingOf(code)] = true
 	}
@@ -98,12 +114,12 @@ func TestEveryTextIsUsedAndEveryUsedTextIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(sources, "data.go") {
+	for _, name := range append(sources, "data.go", "fields.go") {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`\.T[ (]"(\w+)"`).FindAllSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`\.(?:T|With|Wait)[ (]"(\w+)"`).FindAllSubmatch(source, -1) {
 			used[string(m[1])] = true
 		}
 	}
@@ -182,7 +198,7 @@ func TestEveryCodeHasItsOwnWords(t *testing.T) {
 	s := newSite(t, Options{})
 	for _, lang := range s.tags {
 		broken := s.Text(lang, "internal_error")
-		for _, code := range codes {
+		for _, code := range append(notices, codes...) {
 			got := s.Text(lang, code, 30)
 			if got == "" || strings.ContainsAny(got, "{}") || (got == broken && code != "internal_error") {
 				t.Errorf("%s %s: %q", lang, code, got)
@@ -225,4 +241,51 @@ func FuzzLanguage(f *testing.F) {
 			t.Fatalf("Language(%q) = %q", header, got)
 		}
 	})
+}
+
+func TestMessagesHaveTheCodeAndFitIntoAnSMS(t *testing.T) {
+	s := newSite(t, Options{})
+	// What one SMS holds: 160 characters of GSM 03.38 or 70 of any kind. The
+	// texts have none that count twice.
+	const gsm = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+	site := strings.Repeat("a-z.", 10)
+	for _, lang := range s.tags {
+		for kind := range messages {
+			subject, text := s.Message(lang, kind, "012345", site, 10)
+			if strings.Count(text, "012345") != 1 || strings.Count(text, site) != 1 || !strings.Contains(text, "10") || strings.ContainsAny(text, "{}") {
+				t.Errorf("%s %s: %q", lang, kind, text)
+			}
+			if strings.Contains(subject, "012345") || strings.ContainsAny(subject, "{}\r\n") || (subject == "") != (kind == "sms") {
+				t.Errorf("OTP-7: %s %s: subject %q", lang, kind, subject)
+			}
+			for line := range strings.Lines(text) {
+				if len(line) > 998 { // RFC 5322, 2.1.1
+					t.Errorf("%s %s: a line of %d bytes", lang, kind, len(line))
+				}
+			}
+		}
+		_, text := s.Message(lang, "sms", "012345", site, 10)
+		limit := 160
+		if strings.ContainsFunc(text, func(c rune) bool { return !strings.ContainsRune(gsm, c) }) {
+			limit = 70
+		}
+		if n := utf8.RuneCountInString(text); n > limit || (lang == "en" && limit != 160) {
+			t.Errorf("%s: %d of %d characters: %s", lang, n, limit, text)
+		}
+	}
+}
+
+func TestMessagesPutNothingIntoWhatIsPutIn(t *testing.T) {
+	s := newSite(t, Options{})
+	for kind := range messages {
+		if _, text := s.Message("en", kind, "{minutes}", "{code}", 7); strings.Count(text, "{code}") != 1 || strings.Count(text, "{minutes}") != 1 {
+			t.Errorf("%s: %q", kind, text)
+		}
+	}
+	if subject, text := s.Message("en", "nothing", "1", "x", 1); subject != "" || text != "" {
+		t.Errorf("an unknown kind is %q, %q", subject, text)
+	}
+	if _, text := s.Message("tlh", "sms", "1", "x", 1); !strings.HasPrefix(text, "1 is your code") {
+		t.Errorf("a language that is not offered: %q", text)
+	}
 }

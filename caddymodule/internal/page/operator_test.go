@@ -29,6 +29,7 @@ func TestAssetsAreFoundByHashedNameOnly(t *testing.T) {
 	s := newSite(t, Options{})
 	for plain, contentType := range map[string]string{
 		"gate.css": "text/css; charset=utf-8", "gate.js": "text/javascript; charset=utf-8", "icon": "image/svg+xml",
+		"account.css": "text/css; charset=utf-8", "account.js": "text/javascript; charset=utf-8", "work.js": "text/javascript; charset=utf-8",
 	} {
 		a, ok := s.Asset(s.public[plain])
 		if !ok || a.ContentType != contentType || len(a.Body) == 0 {
@@ -109,6 +110,10 @@ func TestMistakesOfTheOperatorAreNamed(t *testing.T) {
 		"template empty":           {templates("sign-in.html", " \n"), []string{"templates: ", "sign-in.html", "empty"}},
 		"template will not parse":  {templates("sign-in.html", "\n\n{{if}}"), []string{"templates: ", "sign-in.html:3"}},
 		"template unknown field":   {templates("sign-in.html", "<p>\n{{.Nonsense}}"), []string{"templates: ", "sign-in.html:2", "Nonsense"}},
+		"template of an account":   {templates("account.html", "\n{{range .Sessions}}{{.Nonsense}}{{end}}"), []string{"account.html:2", "Nonsense"}},
+		"template of a second":     {templates("second-step.html", "{{if .ForSignUp}}\n{{.Nonsense}}{{end}}"), []string{"second-step.html:2", "Nonsense"}},
+		"template of a sign-up":    {templates("sign-up.html", "{{if .Notice}}\n{{.Nonsense}}{{end}}"), []string{"sign-up.html:2", "Nonsense"}},
+		"template of a password":   {templates("secret.html", "\n{{if .Chosen}}{{.Nonsense}}{{end}}"), []string{"secret.html:2", "Nonsense"}},
 		"template without nil":     {templates("captcha.html", "\n{{.Captcha.Width}}"), []string{"captcha.html:2"}},
 		"template that branches":   {templates("message.html", `{{if .HumanOnly}}{{template "nothing" .}}{{end}}`), []string{"message.html:1", "nothing"}},
 		"template out of context":  {templates("bottom.html", "\n<a href={{if .Code}}\"{{end}}>"), []string{"bottom.html"}},

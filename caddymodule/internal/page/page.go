@@ -1,6 +1,7 @@
-// Package page writes the gate's HTML pages: sign-in, sign-out, and a small one
-// for messages. Everything is embedded: templates, one stylesheet, one script,
-// and the texts of each language. It knows neither HTTP nor Caddy.
+// Package page writes the gate's HTML pages: sign-in, sign-up, the second step,
+// the account, sign-out, and a small one for messages. Everything is embedded:
+// templates, stylesheets, scripts, and the texts of each language, also of the
+// messages that carry a code. It knows neither HTTP nor Caddy.
 //
 // # What it promises
 //
@@ -11,9 +12,12 @@
 // come from a [View] are written only if they are paths on this host. A password
 // is never written back.
 //
-// Everything works with plain forms and links. The script sends the same form
-// by fetch, mends it in place, and renews the picture; controls that need it are
-// hidden until it runs.
+// Everything works with plain forms and links. The script gate.js sends the one
+// form of a page that may have a captcha by fetch, mends it in place, and renews
+// the picture; controls that need it are hidden until it runs. What sign-up, the
+// second step and the account have beyond that is in account.js and account.css,
+// so that the sign-in page stays small. The two scripts share nothing but an
+// event, "reply", which the form sends out for each answer of the server.
 //
 // # The order of the form
 //
@@ -27,11 +31,11 @@
 // # Changing the looks
 //
 // A stylesheet is linked after the gate's own and sets the custom properties that
-// are listed on top of assets/gate.css. Templates replace those in templates/ one
+// are listed on top of assets/gate.css and assets/account.css. Templates replace those in templates/ one
 // by one, by file name. They are executed on sample data when they are loaded, so
 // that a mistake is an error of the configuration and not of a visitor. They see
-// the fields of [View] and the methods of the data type in data.go; start from a
-// copy of the embedded file.
+// the fields of [View] and the methods of the data type in data.go and fields.go;
+// start from a copy of the embedded file.
 package page
 
 import (
@@ -101,8 +105,50 @@ type View struct {
 	// page with a wait and without a Captcha has no form but a link to try again.
 	RetryAfter int
 
+	// Errors has the code of what is wrong with each field, by the field's name;
+	// for the pages with several things to get wrong: account and sign-up. Code
+	// then is "invalid", or one of these codes.
+	Errors map[string]string
+	// Notice is the code of something that went well, "" if nothing did.
+	Notice string
+
+	// FormToken is sent along as form_token by the forms of the account page and
+	// of the second step, and by that of sign-up; "" is left out.
+	FormToken string
+
 	// SignedInAs is the name of the user, for the pages that tell it.
 	SignedInAs string
+
+	// SignUpOffered and AccountOffered show links to these pages: on the sign-in
+	// page, and on the sign-out page for who is signed in.
+	SignUpOffered, AccountOffered bool
+
+	// Email is the user's address on the account page, and on the sign-up page
+	// what was typed in the last try. There EmailAsked shows the field, and
+	// EmailNeeded does not let it be empty.
+	Email                   string
+	EmailAsked, EmailNeeded bool
+	// PasswordMin is how many characters a new password has at least; 0 does not
+	// tell.
+	PasswordMin int
+
+	// Since is when the user signed in; the zero time does not tell.
+	Since time.Time
+	// ChangeOffered shows the form to change the password.
+	ChangeOffered bool
+	// Sessions are all of the user's, for the account page.
+	Sessions []Session
+
+	// Channel is how the code of the second step is sent: "sms" or "email", and
+	// Destination where to, masked.
+	Channel, Destination string
+	// Digits is how many the code has.
+	Digits int
+	// SecondsLeft is how long the code is good for; 0 does not tell. ResendIn is
+	// how long until another one can be asked for, in seconds.
+	SecondsLeft, ResendIn int
+	// ForSignUp says that the code confirms the address of a new account.
+	ForSignUp bool
 
 	// RefreshURL is the page's own address for a new picture; ListenURL is the same
 	// for a sound, "" as long as there are none.
@@ -117,6 +163,17 @@ type View struct {
 	// Captcha is the challenge; nil or one without Token hides the picture and
 	// its field. Without Token nothing is to be answered yet.
 	Captcha *Captcha
+}
+
+// Session is a browser that is signed in.
+type Session struct {
+	ID string
+	// Browser and Network say which one, in words; "" is unknown.
+	Browser, Network string
+	// Since and Seen are its first and its last visit; the zero time is unknown.
+	Since, Seen time.Time
+	// Current is the one that looks at the page.
+	Current bool
 }
 
 // Voice is a language of sounds.
@@ -152,7 +209,7 @@ type Site struct {
 }
 
 // pages are the templates that Render can be asked for; the others are parts.
-var pages = []string{"sign-in", "sign-out", "message"}
+var pages = []string{"sign-in", "sign-up", "second-step", "account", "sign-out", "message"}
 
 // New reads the operator's files and tries every page in every language.
 // Errors name the option, the file, and for a template the line.
@@ -183,9 +240,9 @@ func New(o Options) (*Site, error) {
 	return s, nil
 }
 
-// Render writes a page: "sign-in", "sign-out" or "message". It fails for an
-// unknown name, for a template of the operator's that the sample data did not
-// find out, and for an error of w.
+// Render writes a page: "sign-in", "sign-up", "second-step", "account",
+// "sign-out" or "message". It fails for an unknown name, for a template of the
+// operator's that the sample data did not find out, and for an error of w.
 func (s *Site) Render(w io.Writer, name string, v View) error {
 	v.Lang = s.known(v.Lang)
 	return s.templates.ExecuteTemplate(w, name+".html", &data{View: v, site: s, page: name})

@@ -27,11 +27,41 @@ func views() map[string][]View {
 			}))
 		}
 	}
-	all := map[string][]View{"sign-in": signIn, "sign-out": {signInView(), with(func(v *View) { v.SignedInAs = "alice" })}}
+	all := map[string][]View{"sign-in": signIn, "sign-out": {signInView(), accountView(), with(func(v *View) { v.SignedInAs = "alice" })}}
 	for _, code := range append([]string{"signed_out"}, codes...) {
 		all["message"] = append(all["message"], with(func(v *View) { v.Code, v.SignedInAs = code, "alice" }))
 	}
+	for _, name := range []string{"sign-up", "account", "second-step"} {
+		all[name] = accountViews()
+	}
 	return all
+}
+
+// accountViews is one view for each state of sign-up, second step and account.
+func accountViews() []View {
+	var list []View
+	add := func(change func(*View)) {
+		v := accountView()
+		change(&v)
+		list = append(list, v)
+	}
+	for _, code := range append([]string{""}, codes...) {
+		add(func(v *View) { v.Code, v.RetryAfter = code, 5 })
+		add(func(v *View) {
+			v.Code, v.RetryAfter, v.Captcha, v.EmailAsked, v.PasswordMin = code, 5, nil, false, 0
+			v.Sessions, v.ChangeOffered = v.Sessions[:1], false
+			v.Channel, v.ForSignUp, v.SecondsLeft, v.ResendIn, v.FormToken = "email", true, 0, 0, ""
+		})
+		add(func(v *View) {
+			v.Code, v.EmailNeeded, v.WorkOffered, v.ListenURL, v.Voices = code, false, false, "", nil
+			v.Errors = map[string]string{"username": "username_taken", "new_password": "password_too_common", "confirm_password": "passwords_differ"}
+			v.Sessions, v.Since = []Session{{ID: "1"}, {ID: "2"}}, time.Time{}
+		})
+	}
+	for _, code := range notices {
+		add(func(v *View) { v.Notice = code })
+	}
+	return list
 }
 
 // everyPage calls f for every state of every page in every language.
@@ -49,7 +79,7 @@ func everyPage(t *testing.T, s *Site, f func(t *testing.T, page string, d docume
 
 func TestWEB3_PagesNeedNoInlineCodeAndNoOtherHost(t *testing.T) {
 	s := newSite(t, Options{Title: "Wiki", Contact: "mailto:help@example.com"})
-	addresses := []string{"src", "href", "action", "formaction", "data-challenge"}
+	addresses := []string{"src", "href", "action", "formaction", "data-challenge", "data-address"}
 	everyPage(t, s, func(t *testing.T, _ string, d document) {
 		for _, n := range d {
 			if n.Data == "style" || n.Data == "base" || n.Data == "iframe" || n.Data == "object" {
@@ -84,10 +114,13 @@ func TestPagesAreSoundForReaders(t *testing.T) {
 			}
 			seen[id] = true
 		}
-		for _, reference := range []string{"for", "aria-describedby", "aria-controls"} {
+		for _, reference := range []string{"for", "aria-describedby", "aria-labelledby", "aria-controls"} {
 			for _, n := range d.all(reference) {
-				if id, _ := attr(n, reference); !seen[id] {
-					t.Fatalf("%s points to %q, which is not there", reference, id)
+				ids, _ := attr(n, reference)
+				for _, id := range strings.Fields(ids) {
+					if !seen[id] {
+						t.Fatalf("%s points to %q, which is not there", reference, id)
+					}
 				}
 			}
 		}
@@ -97,6 +130,14 @@ func TestPagesAreSoundForReaders(t *testing.T) {
 		for _, n := range d {
 			if _, ok := attr(n, "alt"); n.Data == "img" && !ok {
 				t.Fatal("picture without alt text")
+			}
+			kind, _ := attr(n, "type")
+			_, hidden := attr(n, "hidden")
+			if n.Data != "input" || hidden || kind == "hidden" || kind == "checkbox" { // whose label is around it
+				continue
+			}
+			if id, _ := attr(n, "id"); d.find("for", id) == nil {
+				t.Fatalf("field %s has no label", id)
 			}
 		}
 	})
@@ -108,7 +149,7 @@ func TestSignInFitsInItsBudget(t *testing.T) {
 	js, _ := s.Asset(s.public["gate.js"])
 	for _, lang := range builtIn {
 		page := render(t, s, "sign-in", with(func(v *View) {
-			v.Lang, v.Prefix = Lang(lang), "/app"
+			v.Lang, v.Prefix, v.SignUpOffered = Lang(lang), "/app", true
 			for len(v.Voices) < 10 {
 				v.Voices = append(v.Voices, v.Voices[1])
 			}
@@ -178,7 +219,7 @@ func TestWithoutScriptTheFormIsWhole(t *testing.T) {
 		t.Errorf("links %v, want %v", links, want)
 	}
 	for _, n := range d.all("hidden") {
-		if id, _ := attr(n, "id"); id != "reveal" && id != "caps-lock" && id != "neither" {
+		if id, _ := attr(n, "id"); id != "reveal" && id != "neither" && text(n) != "Caps Lock is on." {
 			t.Errorf("<%s id=%s> is hidden without script", n.Data, id)
 		}
 	}
@@ -188,7 +229,7 @@ func TestMessageStandsWhereItBelongsAndHasTheFocus(t *testing.T) {
 	s := newSite(t, Options{})
 	places := map[string]string{
 		"captcha_wrong": "answer", "captcha_expired": "answer", "captcha_required": "answer", "credentials_wrong": "password",
-	}
+	} // the codes of other pages belong to no field of this one
 	for _, code := range codes {
 		t.Run(code, func(t *testing.T) {
 			place := places[code]
@@ -234,6 +275,23 @@ func TestFocusBeginsAtTheFirstEmptyField(t *testing.T) {
 			t.Fatalf("%s: %d elements want the focus", want, len(focus))
 		}
 		wantAttr(t, focus[0], "id", want)
+	}
+}
+
+// The pages that come after a sign-in may be larger, but not much: phones on
+// slow lines get them, too.
+func TestAccountPagesFitInTheirBudget(t *testing.T) {
+	s := newSite(t, Options{Title: "The wiki of the department", Contact: "mailto:help@example.com"})
+	for _, name := range []string{"sign-up", "account", "second-step"} {
+		page := render(t, s, name, accountView())
+		sum := len(page)
+		for _, file := range []string{"gate.css", "gate.js", "account.css", "account.js"} {
+			sum += len(asset(t, file))
+		}
+		t.Logf("%s: page %d, with styles and scripts %d bytes", name, len(page), sum)
+		if sum >= 45000 {
+			t.Errorf("%s: %d bytes, want less than 45000", name, sum)
+		}
 	}
 }
 

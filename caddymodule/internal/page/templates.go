@@ -84,9 +84,14 @@ func readTemplates(dir string, known []string) (map[string]string, error) {
 // wrong with a template goes wrong now. The first execution also lets
 // html/template work out the escaping, once and for all.
 func (s *Site) try() error {
+	views, accountViews := samples(s.now())
 	for _, name := range pages {
+		list := views
+		if (&data{page: name}).Extra() {
+			list = accountViews
+		}
 		for _, lang := range s.tags {
-			for _, v := range samples(s.now()) {
+			for _, v := range list {
 				v.Lang = lang
 				if err := s.Render(io.Discard, name, v); err != nil {
 					return err
@@ -97,25 +102,50 @@ func (s *Site) try() error {
 	return nil
 }
 
-// samples has a view for each branch of a page.
-func samples(now time.Time) []View {
+// samples has a view for each branch of a page; the second list is for the
+// pages of sign-up, the second step and the account.
+func samples(now time.Time) (views, accountViews []View) {
 	picture := &Captcha{Token: "token", ImageURL: "/gate/challenge/token.png", Width: 240, Height: 80, ExpiresAt: now, Length: 5}
 	sound := &Captcha{Token: "token", AudioURL: "/gate/challenge/token.wav", Width: 240, Height: 80, ExpiresAt: now}
-	var views []View
+	base := View{BasePath: "/gate", LoginPath: "/login", LogoutPath: "/logout", RefreshURL: "/login"}
 	for _, captcha := range []*Captcha{nil, picture, sound} {
 		for _, humanOnly := range []bool{false, true} {
 			for _, code := range []string{"", "captcha_wrong", "credentials_wrong", "throttled"} {
-				v := View{
-					BasePath: "/gate", LoginPath: "/login", LogoutPath: "/logout", RefreshURL: "/login",
-					HumanOnly: humanOnly, Captcha: captcha, Code: code,
-				}
+				v := base
+				v.HumanOnly, v.Captcha, v.Code = humanOnly, captcha, code
 				if code != "" {
 					v.Prefix, v.ListenURL, v.RetryAfter, v.RememberOffered, v.Remember = "/app", "/login?kind=audio", 30, true, true
 					v.ReturnTo, v.UserName, v.SignedInAs = "/wiki", "alice", "alice"
+					v.SignUpOffered, v.AccountOffered = true, true
 				}
 				views = append(views, v)
 			}
 		}
+		accountViews = append(accountViews, accountSamples(base, captcha, now)...)
 	}
-	return views
+	told := base
+	told.Notice = "signed_up"
+	return append(views, told), accountViews
+}
+
+// accountSamples are a visitor about whom nothing is known, one about whom
+// everything is, one who got everything wrong, and one who is done.
+func accountSamples(base View, captcha *Captcha, now time.Time) []View {
+	base.Captcha = captcha
+	full := base
+	full.SignedInAs, full.UserName, full.Email, full.ReturnTo, full.FormToken = "alice", "alice", "alice@example.com", "/wiki", "token"
+	full.Prefix, full.WorkOffered, full.WorkSilent, full.ListenURL = "/app", true, true, "/gate/account?kind=audio"
+	full.ChangeOffered, full.EmailAsked, full.EmailNeeded, full.PasswordMin, full.Since = true, true, true, 15, now
+	full.Sessions = []Session{{ID: "1", Browser: "Firefox", Network: "192.0.2.0/24", Since: now, Seen: now, Current: true}, {ID: "2"}}
+	full.Channel, full.Destination, full.Digits, full.SecondsLeft, full.ResendIn = "sms", "+49 12", 6, 600, 60
+
+	wrong := full
+	wrong.Code, wrong.RetryAfter, wrong.Channel, wrong.ForSignUp, wrong.EmailNeeded = "invalid", 30, "email", true, false
+	wrong.Errors = map[string]string{
+		"username": "username_taken", "email": "email_invalid", "password": "password_too_short", "code": "second_step_wrong",
+		"new_password": "password_too_short", "confirm_password": "passwords_differ", "captcha_answer": "captcha_wrong",
+	}
+	done := base
+	done.Notice = "password_changed"
+	return []View{base, full, wrong, done}
 }

@@ -1,41 +1,33 @@
-// The sign-in form, sent and mended in place, so that nothing typed is lost.
-// Without this file the page does the same with plain forms and links. It
-// decides nothing: every judgement is the server's. Texts and addresses come
-// from the page, so this file is the same for every site and language.
+// The form of a page, sent and mended in place, so that nothing typed is lost.
+// Without this file plain forms and links do the same. It decides nothing: every
+// judgement is the server's. Texts and addresses come from the page.
 (() => {
   'use strict';
-  const form = document.getElementById('sign-in');
+  const form = document.querySelector('form[data-for]');
   if (!form) return;
 
   const byId = (id) => document.getElementById(id);
   const texts = form.dataset;
-  const {username, password, captcha_answer: answer, captcha_token: token, captcha_work: work, remember} = form.elements;
-  const fields = [username, password, answer].filter(Boolean);
+  const {username, password, captcha_answer: answer, captcha_token: token, captcha_work: work} = form.elements;
+  const fields = [...form.querySelectorAll('[data-missing]')], secrets = form.querySelectorAll('.secret input');
   const captcha = byId('captcha'), picture = byId('picture'), sound = byId('sound'), voice = byId('voice');
-  const reveal = byId('reveal'), capsLock = byId('caps-lock');
   const button = form.querySelector('[type=submit]'), label = button.firstElementChild;
   const idleLabel = label.textContent;
 
-  // The contract's codes that belong to one field; the rest concern the form.
-  const fieldOf = {
-    credentials_wrong: password, captcha_wrong: answer, captcha_required: answer, captcha_expired: answer,
-  };
-
-  // say puts a message where it belongs: at a field, or above the form.
+  // say puts a message at a field, or above the form where that is not shown.
   function say(field, text) {
-    if (field === answer && (captcha.hidden || captcha.dataset.kind === 'work')) field = null; // it is not shown
-    byId((field ? field.id : 'form') + '-error').textContent = text;
-    if (field) field.setAttribute('aria-invalid', text !== '');
+    const shown = Boolean(field?.offsetParent);
+    byId((shown ? field.id : 'form') + '-error').textContent = text;
+    field?.setAttribute('aria-invalid', shown && text !== '');
   }
 
   // ask never throws: what goes wrong becomes a failure to show. A challenge's
   // life is measured by the server's clock; the visitor's may be wrong by hours.
   async function ask(address, body) {
-    const headers = {Accept: 'application/json'};
-    if (body) headers['Content-Type'] = 'application/json';
+    const type = 'application/json';
     try {
       const response = await fetch(address, {
-        method: body ? 'POST' : 'GET', headers, body: body && JSON.stringify(body),
+        headers: {Accept: type, ...body && {'Content-Type': type}}, ...body && {method: 'POST', body: JSON.stringify(body)},
         credentials: 'same-origin', cache: 'no-store', signal: AbortSignal.timeout(30000),
       });
       const reply = await response.json() || {};
@@ -51,8 +43,7 @@
   // --- The challenge ---
 
   let turn = 0; // which request for a challenge is the latest; older replies are dropped
-  let sending = false;
-  let expires = 0, margin = 0, timer;
+  let sending = false, expires = 0, margin = 0, timer;
 
   function expectFor(seconds) {
     if (!(seconds > 0)) return;
@@ -95,14 +86,13 @@
   // --- Proof of work ---
 
   const bar = byId('work'), status = byId('work-status'), runs = status?.textContent;
-  let worker, solved; // solved ends with the puzzle, or at once if there is none
+  let worker, solved; // solved ends with the puzzle, and is null without one
 
   // solve has a worker solve a puzzle, beside whatever the visitor does.
   function solve(puzzle) {
     worker?.terminate();
-    worker = null;
     work.value = '';
-    solved = Promise.resolve();
+    solved = null;
     if (!puzzle) return;
     if (bar) [bar.value, status.textContent] = [0, runs];
     worker = new Worker(texts.worker);
@@ -120,9 +110,9 @@
   }
 
   async function renew(kind, quiet) {
-    if (sending) return false;
+    if (sending || captcha?.hidden !== false) return false;
     const mine = ++turn, before = answer.value;
-    const reply = await ask(`${texts.challenge}?kind=${kind}&for=login&voice=${voice?.lang || ''}&token=${token.value}`);
+    const reply = await ask(`${texts.challenge}?kind=${kind}&for=${texts.for}&voice=${voice?.lang || ''}&token=${token.value}`);
     // Another was asked for, the form was sent, or typing began.
     if (mine !== turn || (quiet && !before && answer.value)) return false;
     if (reply.token) show(reply);
@@ -146,38 +136,35 @@
     label.textContent = on ? texts.progress : idleLabel;
   }
 
-  function setRevealed(on) {
-    if (!password) return;
-    password.type = on ? 'text' : 'password';
-    reveal.setAttribute('aria-pressed', on);
+  function setRevealed(secret, on) {
+    secret.type = on ? 'text' : 'password';
+    secret.nextElementSibling.setAttribute('aria-pressed', on);
   }
 
   // hold keeps the button off while the server wants no more tries.
   function hold(seconds) {
     const end = Date.now() + seconds * 1000;
-    button.disabled = true;
     (function count() {
       const left = Math.ceil((end - Date.now()) / 1000);
       button.disabled = left > 0;
-      if (left > 0) {
-        const clock = Math.floor(left / 60) + ':' + String(left % 60).padStart(2, '0');
-        label.textContent = texts.wait.replace('{time}', clock);
-        setTimeout(count, 1000);
-      } else {
-        label.textContent = idleLabel;
-        say(null, '');
-      }
+      label.textContent = idleLabel;
+      if (left <= 0) return say(null, '');
+      label.textContent = texts.wait.replace('{time}', Math.floor(left / 60) + ':' + String(left % 60).padStart(2, 0));
+      setTimeout(count, 1000);
     })();
   }
 
+  // fail tells the code at its field, else above the form, and errors at theirs.
   function fail(reply) {
     if (reply.captcha) show(reply.captcha);
-    const field = fieldOf[reply.code] === answer && captcha.hidden ? null : fieldOf[reply.code];
-    if (!reply.captcha && field && !captcha.hidden) renew('image', true); // the old one is spent
-    if (field && field === password) password.value = '';
-    say(field, reply.error_message || texts.broken);
+    const field = fields.find((field) => reply.code?.startsWith(field.dataset.code));
+    if (!reply.captcha && field) renew('image', true); // the old one is spent
+    if (field && field.dataset.code === reply.code) field.value = '';
+    const errors = reply.error_messages || {};
+    errors[field?.name] ??= reply.error_message || texts.broken;
+    for (const name in errors) say(fields.find((field) => field.name === name), errors[name]);
     if (reply.retry_after > 0) hold(reply.retry_after);
-    (field || byId('form-error')).focus();
+    (form.querySelector('[aria-invalid=true]') || byId('form-error')).focus();
     watch();
   }
 
@@ -194,23 +181,20 @@
     event.preventDefault();
     if (sending) return;
     for (const field of [null, ...fields]) say(field, '');
-    const missing = fields.filter((field) => field.required && !field.value);
-    for (const field of missing) say(field, field.dataset.missing);
-    if (missing.length) return missing[0].focus();
+    const wrong = fields.filter((field) => !field.checkValidity());
+    for (const field of wrong) say(field, field.dataset[field.value ? 'wrong' : 'missing']);
+    if (wrong.length) return wrong[0].focus();
 
     turn++; // a picture still on its way must not replace the one answered
-    setRevealed(false); // so that password managers see a password
+    for (const secret of secrets) setRevealed(secret, false); // so that password managers see a password
     setSending(true);
     await solved;
-    const body = Object.fromEntries(new FormData(form));
-    body.remember = Boolean(remember?.checked);
-    const reply = await ask(form.action, body);
-    if (reply.status === 'success' || reply.status === 'pending') {
-      const to = new URL(reply.redirect_url, location);
-      if (to.origin === location.origin) return leave(to);
-    }
+    const reply = await ask(form.getAttribute('action'), Object.fromEntries(new FormData(form)));
+    form.dispatchEvent(new CustomEvent('reply', {detail: reply}));
+    const to = reply.redirect_url && new URL(reply.redirect_url, location);
+    if (to?.origin === location.origin) return leave(to);
     setSending(false);
-    fail(reply);
+    if (to || reply.status !== 'success') fail(reply);
   });
 
   form.addEventListener('input', ({target}) => {
@@ -221,6 +205,24 @@
 
   // --- Comforts ---
 
+  for (const secret of secrets) {
+    const reveal = secret.nextElementSibling, capsLock = reveal.nextElementSibling.firstElementChild;
+    reveal.hidden = false;
+    reveal.addEventListener('click', () => setRevealed(secret, secret.type === 'password'));
+    for (const type of ['keydown', 'keyup', 'mousedown', 'blur']) {
+      // Autofill sends key events that know no modifiers.
+      secret.addEventListener(type, (event) => (capsLock.hidden = !event.getModifierState?.('CapsLock')));
+    }
+  }
+  addEventListener('pageshow', (event) => {
+    if (!event.persisted) return; // else back from the browser's memory, with a spent challenge
+    setSending(false);
+    for (const secret of secrets) secret.value = '';
+    renew('image', true);
+  });
+  if (!navigator.cookieEnabled) say(null, texts.cookies);
+  if (!captcha) return;
+
   for (const link of captcha.querySelectorAll('[data-kind]')) {
     link.setAttribute('role', 'button');
     link.hidden = false;
@@ -230,36 +232,16 @@
       renewAndType(link.dataset.kind);
     });
     link.addEventListener('keydown', (event) => {
-      if (event.key === ' ') { // as buttons do
-        event.preventDefault();
-        link.click();
-      }
+      if (event.key !== ' ') return;
+      event.preventDefault();
+      link.click(); // as buttons do
     });
   }
   picture.classList.add('clickable');
   picture.addEventListener('click', () => renewAndType('image'));
-  picture.addEventListener('load', () => picture.classList.remove('loading'));
-  picture.addEventListener('error', () => picture.classList.remove('loading'));
-
-  if (password) {
-    reveal.hidden = false;
-    reveal.addEventListener('click', () => setRevealed(password.type === 'password'));
-    for (const type of ['keydown', 'keyup', 'mousedown', 'blur']) {
-      // Autofill sends key events that know no modifiers.
-      password.addEventListener(type, (event) => {
-        capsLock.hidden = !event.getModifierState?.('CapsLock');
-      });
-    }
-  }
+  for (const type of ['load', 'error']) picture.addEventListener(type, () => picture.classList.remove('loading'));
 
   document.addEventListener('visibilitychange', watch);
-  window.addEventListener('pageshow', (event) => {
-    if (!event.persisted) return; // else back from the browser's memory, with a spent challenge
-    setSending(false);
-    if (password) password.value = '';
-    if (!captcha.hidden) renew('image', true);
-  });
-  if (!navigator.cookieEnabled) say(null, texts.cookies);
   expectFor(Number(texts.lifetime));
   // The challenge in the page was made for browsers without scripts.
   if ('silent' in texts && answer.required) renew(captcha.dataset.kind, true);
