@@ -6,26 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/captcha-gate/captcha-gate/caddymodule/senders"
 )
 
 // Secret is key material. It is written to JSON as it is, since the
 // configuration must survive a round trip, and to nothing else.
-type Secret string
-
-const redacted = "REDACTED"
-
-// String hides the value from fmt's string verbs and from loggers.
-func (Secret) String() string { return redacted }
-
-// GoString hides the value from %#v.
-func (Secret) GoString() string { return redacted }
-
-// Format hides the value from every verb, also those that look at the bytes.
-func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+type Secret = senders.Secret
 
 // madeSecretBytes is the length of a secret that the gate makes itself, before
 // its spelling in hexadecimal.
