@@ -15,6 +15,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/atomicfile"
 )
 
 // ErrUnavailable is returned while the users file cannot be used and the settle time is over. Nobody can sign in then,
@@ -37,13 +39,9 @@ type Options struct {
 	Rand io.Reader
 }
 
-const (
-	// maxFile is in bytes: some 200,000 users.
-	maxFile = 16 << 20
-	// maxCheap is the size in bytes up to which a file is read at every look. A larger one that looks untouched is read
-	// at every second poll.
-	maxCheap = 1 << 20
-)
+// maxCheap is the size in bytes up to which a file is read at every look. A larger one that looks untouched is read at
+// every second poll.
+const maxCheap = 1 << 20
 
 // File is a users file that is being followed. It is safe for concurrent use.
 type File struct {
@@ -56,12 +54,20 @@ type File struct {
 	stop    chan struct{}
 	stopped sync.Once
 	done    sync.WaitGroup
+	// edits brings the content of our own edits to the goroutine that follows the file.
+	edits chan edit
 
 	// What follows belongs to the goroutine that follows the file.
 	judge  judge
 	weak   int
 	last   fs.FileInfo
 	readAt time.Time
+}
+
+// edit is new content that is in the file already. in is closed when it is in force.
+type edit struct {
+	data []byte
+	in   chan struct{}
 }
 
 // state is what Table returns.
@@ -101,6 +107,7 @@ func load(path string, o Options) (*File, error) {
 		poll:   cmp.Or(o.Poll, 500*time.Millisecond),
 		now:    o.Now,
 		stop:   make(chan struct{}),
+		edits:  make(chan edit),
 	}
 	f.judge.agree = cmp.Or(o.Agree, 500*time.Millisecond)
 	f.judge.settle = cmp.Or(o.Settle, 10*time.Second)
@@ -116,7 +123,7 @@ func load(path string, o Options) (*File, error) {
 	if _, err := io.ReadFull(o.Rand, f.judge.seed[:]); err != nil {
 		return nil, fmt.Errorf("random bytes: %w", err)
 	}
-	data, err := f.read()
+	data, err := atomicfile.Read(f.path)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +133,11 @@ func load(path string, o Options) (*File, error) {
 	}
 	f.judge.good, f.judge.inUse = first, contentOf(data, nil)
 	f.current.Store(&state{table: first.table})
-	if first.table.Len() == 0 {
+	switch locked := first.table.LockedLen(); {
+	case first.table.Len() > 0:
+	case locked > 0:
+		f.logger.Warn("all users are locked; nobody can sign in", zap.String("file", path), zap.Int("users", locked))
+	default:
 		f.logger.Warn("users file is empty; nobody can sign in", zap.String("file", path))
 	}
 	f.warn(first.table, first.problems)
@@ -137,6 +148,21 @@ func load(path string, o Options) (*File, error) {
 func (f *File) Table() (*Table, error) {
 	s := f.current.Load()
 	return s.table, s.err
+}
+
+// Editor returns an editor of this file whose edits are in force when they return; those of everybody else need two
+// readings that agree. After Close its edits still change the file, and Table no longer.
+func (f *File) Editor() *Editor { return newEditor(f.path, f.adopt) }
+
+// adopt puts our own content into force and waits for that. The editor calls it before anybody else can edit, so that
+// contents come in the order in which they were written.
+func (f *File) adopt(data []byte) {
+	e := edit{data: data, in: make(chan struct{})}
+	select {
+	case f.edits <- e:
+		<-e.in
+	case <-f.stop:
+	}
 }
 
 // Close stops following the file and waits for that. The last answer of Table stays. It may be called more than once.
@@ -163,6 +189,10 @@ func (f *File) follow(watcher *fsnotify.Watcher) {
 			select {
 			case <-f.stop:
 				return
+			case e := <-f.edits:
+				f.act(f.judge.adopt(e.data))
+				close(e.in)
+				continue
 			case _, open := <-hints:
 				if !open {
 					hints = nil
@@ -194,7 +224,7 @@ func (f *File) look() time.Duration {
 		return f.poll
 	}
 	f.readAt = now
-	data, err := f.read()
+	data, err := atomicfile.Read(f.path)
 	v := f.judge.observe(now, data, err)
 	f.act(v)
 	if v.wait > 0 {
@@ -257,56 +287,6 @@ func (f *File) warn(t *Table, problems []Problem) {
 		f.weak = weak
 		if weak > 0 {
 			f.logger.Warn("weak password hashes", zap.String("file", f.path), zap.Int("users", weak))
-		}
-	}
-}
-
-var (
-	errNotRegular = errors.New("not a regular file")
-	errTooLarge   = errors.New("over 16 MiB")
-)
-
-// read returns the file's content. Its errors leave out the path, which the caller names.
-func (f *File) read() ([]byte, error) {
-	data, err := readRegular(f.path)
-	var bare *fs.PathError
-	if errors.As(err, &bare) {
-		err = bare.Err
-	}
-	return data, err
-}
-
-func readRegular(path string) ([]byte, error) {
-	// Asked before opening, because opening a pipe would wait for its writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errNotRegular
-	}
-	if info.Size() > maxFile {
-		return nil, errTooLarge
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	// One byte more than the size shows the end without growing; one more than the limit shows that it is exceeded.
-	data := make([]byte, 0, info.Size()+1)
-	for {
-		n, err := file.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		switch {
-		case errors.Is(err, io.EOF):
-			return data, nil
-		case err != nil:
-			return nil, err
-		case len(data) > maxFile:
-			return nil, errTooLarge
-		case len(data) == cap(data):
-			data = append(data, 0)[:len(data)]
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/atomicfile"
 )
 
 // inBubble follows a real file under a false clock, by polling alone.
@@ -119,7 +121,7 @@ func TestUSR5_LossOfTheFile(t *testing.T) {
 			must(t, os.Remove(path))
 			must(t, os.Mkdir(path, 0o700))
 		}, "closed", "not a regular file"},
-		{"too large", func(t *testing.T, path string) { must(t, os.Truncate(path, maxFile+1)) }, "closed", "over 16 MiB"},
+		{"too large", func(t *testing.T, path string) { must(t, os.Truncate(path, atomicfile.MaxSize+1)) }, "closed", "over 16 MiB"},
 		{"nothing usable", func(t *testing.T, path string) { write(t, path, "topsecret\nann:topsecret\n") }, "closed",
 			"line 1: no colon; line 2: unrecognised hash"},
 		{"emptied", func(t *testing.T, path string) { write(t, path, "") }, "0", "file is empty"},

@@ -54,7 +54,7 @@ func TestCRD3_UnusableHashNeverSignsIn(t *testing.T) {
 		{"$2z$" + rest, reasonUnrecognised},
 		{"$2Y$" + rest, reasonUnrecognised},
 		{"{sha}" + hashSHA[5:], reasonUnrecognised},
-		{"!" + hashBcrypt4, reasonUnrecognised}, // locked
+		{"*" + hashBcrypt4, reasonUnrecognised},
 		{"*", reasonUnrecognised},
 		{"x", reasonUnrecognised},
 		{"$", reasonUnrecognised},

@@ -1,4 +1,4 @@
-// Package htpasswd reads the users file, checks passwords against it and notices when it changes.
+// Package htpasswd reads the users file, checks passwords against it, notices when it changes and edits it.
 //
 // # What is read
 //
@@ -7,6 +7,9 @@
 // ignored, names are not trimmed, and of several lines with one name the first counts. A line that cannot be used is
 // reported as a [Problem] and spoils no other line; if it names a user, that name exists, cannot sign in and still
 // hides later lines of that name. A name is at most 255 bytes of UTF-8 without control characters, a line at most 8 KiB.
+//
+// A hash that begins with ! is locked, as in /etc/shadow: the name exists, cannot sign in and hides later lines, on
+// purpose, so that this is no problem to report. Apache and nginx let nobody in by such a line either.
 //
 // These hashes are understood; everything else, plain text and DES crypt before all, cannot sign in (CRD-3):
 //
@@ -49,7 +52,21 @@
 // table stays for 10 s. After that sign-in is closed: an empty file is taken at its word and means nobody, and
 // otherwise [File.Table] returns [ErrUnavailable]. A good file, or the last good content, opens it again.
 //
-// The package never writes the file. It logs counts, line numbers and fixed reasons, never text of a line (LOG-1).
+// # Editing
+//
+// An [Editor] adds users, gives them another hash, unlocks and removes them. How the file is replaced, and what an edit
+// waits for and refuses, is told in package atomicfile: a reader finds the whole old or the whole new file, whatever
+// happens (USR-4). Mode, owner and links stay. Within the file every other line stays byte for byte: comments, blank and
+// unknown lines, their order, line ends and the byte order mark. A new line comes last and ends as the last line does;
+// where that has no end, it gets one first.
+//
+// Of several lines with one name the first is edited, because it is the one that counts; removing a user removes them
+// all, so that no hidden line comes alive. An edit after which its user would not be what was asked for, or any other user
+// could no longer sign in, is refused: that can only come about in a file with 16 kinds of hash or damaged lines.
+//
+// Edits by the Editor of a [File] are in force when they return. Those of others take the way above.
+//
+// The package logs counts, line numbers and fixed reasons, never text of a line (LOG-1).
 package htpasswd
 
 import (
@@ -65,6 +82,7 @@ type Table struct {
 	work    []workload
 	usable  int
 	weak    int
+	locked  int
 	// observe, when set, hears of every hash that Verify computes, and of how many bytes. Only tests set it.
 	observe func(k kind, bytes int)
 }
@@ -74,7 +92,8 @@ type entry struct {
 	hash        string
 	fingerprint [16]byte
 	// work is the index of the hash's kind, or unusable.
-	work int
+	work   int
+	locked bool
 }
 
 const unusable = -1
@@ -93,6 +112,12 @@ func (t *Table) Len() int { return t.usable }
 // less than 35 MiB of memory times passes. They can sign in; the number is for a warning (CRD-12).
 func (t *Table) Weak() int { return t.weak }
 
+// Locked reports whether there is a user of that name who is locked. Others who cannot sign in are not locked.
+func (t *Table) Locked(name string) bool { return t.entries[name].locked }
+
+// LockedLen is the number of users that are locked. Len does not count them.
+func (t *Table) LockedLen() int { return t.locked }
+
 // Fingerprint identifies the entry of a user: it changes with the hash and differs between users, and tells neither
 // (SES-5). It is false for a name that is unknown or cannot sign in. It does not allocate.
 func (t *Table) Fingerprint(name string) (fp [16]byte, ok bool) {
@@ -101,6 +126,12 @@ func (t *Table) Fingerprint(name string) (fp [16]byte, ok bool) {
 		return fp, false
 	}
 	return e.fingerprint, true
+}
+
+// IsWeak reports whether a user who can sign in is one of those that Weak counts.
+func (t *Table) IsWeak(name string) bool {
+	e, ok := t.entries[name]
+	return ok && e.work != unusable && t.work[e.work].kind.weak()
 }
 
 // Verify reports whether password is the user's, and with it the entry's fingerprint. It is false for unknown names,

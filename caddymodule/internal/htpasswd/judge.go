@@ -56,7 +56,7 @@ var (
 func newReading(data []byte, seed [32]byte) *reading {
 	r := &reading{}
 	r.table, r.problems = parse(data, seed)
-	if r.table.Len() == 0 && len(r.problems) > 0 {
+	if r.table.Len() == 0 && r.table.LockedLen() == 0 && len(r.problems) > 0 {
 		r.err = errNoneUsable
 	}
 	return r
@@ -122,7 +122,7 @@ func (j *judge) observe(now time.Time, data []byte, err error) verdict {
 	switch {
 	case read.err != nil:
 		return j.distrust(now, read.err, read.problems)
-	case read.table.Len() > 0 || j.good.table.Len() == 0:
+	case read.table.Len() > 0 || read.table.LockedLen() > 0 || j.good.table.Len() == 0:
 		return j.accept(eventReloaded)
 	case now.Sub(j.bad) < j.settle:
 		return j.distrust(now, errEmptied, nil)
@@ -130,6 +130,12 @@ func (j *judge) observe(now time.Time, data []byte, err error) verdict {
 	v := j.accept(eventEmptied)
 	v.err = errEmptied
 	return v
+}
+
+// adopt takes in content that we wrote ourselves. It needs no second reading, and nothing in it is an accident.
+func (j *judge) adopt(data []byte) verdict {
+	j.seen, j.read = contentOf(data, nil), newReading(data, j.seed)
+	return j.accept(eventReloaded)
 }
 
 // recover goes on with the content that is in use.

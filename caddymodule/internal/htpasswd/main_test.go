@@ -1,12 +1,36 @@
 package htpasswd
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// With these variables set, the test binary is a process of its own that edits a users file.
+const (
+	jobName = "HTPASSWD_TEST_JOB"
+	jobPath = "HTPASSWD_TEST_PATH"
+)
+
+var jobs = map[string]func(path string){"crash": crashLoop, "rush": rushIn}
+
+func TestMain(m *testing.M) {
+	if job := os.Getenv(jobName); job != "" {
+		jobs[job](os.Getenv(jobPath))
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// process is a job in a process of its own.
+func process(job, path string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), jobName+"="+job, jobPath+"="+path, "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = os.Stderr
+	return cmd
+}
 
 // Hashes of "password": Apache's and OpenSSL's tools wrote them, {SSHA} apart, which is
 // base64(SHA-1(password, salt), salt), and argon2id, which is a vector of the reference implementation.

@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/atomicfile"
 )
 
 // write makes or overwrites a file in place.
@@ -75,7 +77,7 @@ func TestUSR7_OpenJudgesTheFile(t *testing.T) {
 		return path
 	}
 	huge := at("huge", "")
-	must(t, os.Truncate(huge, maxFile+1))
+	must(t, os.Truncate(huge, atomicfile.MaxSize+1))
 	loop := filepath.Join(folder, "loop")
 	must(t, os.Symlink(loop, loop))
 	for _, test := range []struct {
@@ -129,7 +131,7 @@ func TestUSR7_OpenJudgesTheFile(t *testing.T) {
 
 func TestLargestFileIsRead(t *testing.T) {
 	path := usersFile(t, one)
-	text := one + "#" + strings.Repeat("x", maxFile-len(one)-1)
+	text := one + "#" + strings.Repeat("x", atomicfile.MaxSize-len(one)-1)
 	write(t, path, text)
 	f, err := Open(path, Options{})
 	must(t, err)

@@ -22,6 +22,8 @@ const (
 	minEntry = 32
 
 	byteOrderMark = "\xef\xbb\xbf"
+	// lockMark in front of a hash locks the entry, as in /etc/shadow.
+	lockMark = "!"
 )
 
 // The reasons of a [Problem], beside those that classify gives.
@@ -78,7 +80,7 @@ type reader struct {
 // line takes in one line and returns what is wrong with it.
 func (r *reader) line(line string) (reason string) {
 	line = strings.TrimRight(line, "\r")
-	if start := strings.TrimLeft(line, " \t"); start == "" || start[0] == '#' {
+	if saysNothing(line) {
 		return ""
 	}
 	name, rest, colon := strings.Cut(line, ":")
@@ -95,6 +97,10 @@ func (r *reader) line(line string) (reason string) {
 		reason = reasonNoColon
 	case len(line) > maxLine:
 		reason = reasonLineLong
+	case strings.HasPrefix(hash, lockMark):
+		r.table.entries[name] = entry{work: unusable, locked: true}
+		r.table.locked++
+		return ""
 	}
 	if reason == "" {
 		work := r.add(k)
@@ -111,6 +117,12 @@ func (r *reader) line(line string) (reason string) {
 	// The name is taken and closed, so that no later line opens it.
 	r.table.entries[name] = entry{work: unusable}
 	return reason
+}
+
+// saysNothing reports whether a line without its end is blank or a comment.
+func saysNothing(line string) bool {
+	start := strings.TrimLeft(line, " \t")
+	return start == "" || start[0] == '#'
 }
 
 // add returns the index of a kind among the table's, adding it while there is room.
