@@ -127,6 +127,48 @@ func (g *Gate) newChallenge(r *http.Request, b browser, wanted wish, failures in
 	return g.captchas.Issue(spec, scope)
 }
 
+// challengeOn puts a new challenge on a page other than the sign-in page. A
+// navigation without the browser cookie gets one.
+func (g *Gate) challengeOn(w http.ResponseWriter, r *http.Request, v *visitor, view *page.View, wanted wish) error {
+	known := g.knownBrowsers(v)
+	if len(known) == 0 {
+		known = []browser{newBrowser()}
+		if !isScript(r) && g.sameOrigin(r, v) {
+			if err := g.rememberBrowser(w, v, known[0], 0); err != nil {
+				return err
+			}
+		}
+	}
+	failures, err := g.failures(r, known, "")
+	if err != nil {
+		return err
+	}
+	challenge, err := g.newChallenge(r, known[0], wanted, failures)
+	if err != nil {
+		return err
+	}
+	view.Captcha = g.challengeView(v, challenge)
+	return nil
+}
+
+// nextChallenge is a challenge for the next try of a script, like the one that was
+// answered; nil where there can be none, and the script asks for one.
+func (g *Gate) nextChallenge(r *http.Request, v *visitor, answered captchaResponse) *challengeJSON {
+	known := g.knownBrowsers(v)
+	if len(known) == 0 {
+		return nil
+	}
+	failures, err := g.failures(r, known, "")
+	if err != nil {
+		return nil
+	}
+	challenge, err := g.newChallenge(r, known[0], g.again(r, answered, true), failures)
+	if err != nil {
+		return nil
+	}
+	return g.challengeJSON(v, challenge)
+}
+
 // again is the wish for another challenge like the one answered, after the answer
 // was wrong or too late to be judged.
 func (g *Gate) again(r *http.Request, c captchaResponse, script bool) wish {

@@ -23,9 +23,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/contacts"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/htpasswd"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/identity"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/outbox"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
@@ -111,6 +114,16 @@ type Gate struct {
 	// The looks of the gate's page.
 	Page *PageConfig `json:"page,omitempty"`
 
+	// What accounts and codes need; nil where they are switched off.
+	contacts *contacts.File
+	editor   *htpasswd.Editor
+	steps    *secondstep.Manager
+	outbox   *outbox.Outbox
+	// What seals the forms of the account page, pending steps and messages.
+	forms, stepKeys, outboxKeys *seal.Keyring
+	// confirmsEmail says that there is a sender for e-mail.
+	confirmsEmail bool
+
 	logger   *zap.Logger
 	protect  caddyhttp.MatcherSets
 	users    *htpasswd.File
@@ -181,7 +194,10 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("users: %w", err)
 		}
 	}
-	return g.provisionState()
+	if err := g.provisionState(); err != nil {
+		return err
+	}
+	return g.provisionAccounts(ctx)
 }
 
 // provisionSecrets makes what is sealed with the realm's secrets: challenges
@@ -202,8 +218,12 @@ func (g *Gate) provisionSecrets(ctx caddy.Context) error {
 		secrets = [][]byte{made}
 	}
 	var err error
-	if g.browsers, err = seal.New(secrets, "browser", g.Realm); err != nil {
-		return fmt.Errorf("secret: %w", err)
+	for purpose, keys := range map[string]**seal.Keyring{
+		"browser": &g.browsers, "form": &g.forms, "second step": &g.stepKeys, "outbox": &g.outboxKeys,
+	} {
+		if *keys, err = seal.New(secrets, purpose, g.Realm); err != nil {
+			return fmt.Errorf("secret: %w", err)
+		}
 	}
 	c := g.Captcha
 	if g.level, err = captcha.ParseLevel(c.Level); err != nil {
@@ -278,6 +298,12 @@ func (g *Gate) provisionState() error {
 // configuration the running one still uses the same store.
 func (g *Gate) Cleanup() error {
 	var errs []error
+	if g.outbox != nil {
+		g.outbox.Close() // before the store that it uses
+	}
+	if g.contacts != nil {
+		g.contacts.Close()
+	}
 	if g.users != nil {
 		g.users.Close()
 	}

@@ -9,7 +9,10 @@ import (
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
 )
 
-const allowGet = "GET, HEAD"
+const (
+	allowGet     = "GET, HEAD"
+	allowGetPost = "GET, HEAD, POST"
+)
 
 // serveOwn answers a request for one of the gate's own paths. Everything below
 // the base path ends here, known or not (PTH-5).
@@ -23,25 +26,44 @@ func (g *Gate) serveOwn(w http.ResponseWriter, r *http.Request, v *visitor, path
 		return
 	}
 	name := strings.TrimPrefix(path[len(g.BasePath):], "/")
-	serve := map[string]func(http.ResponseWriter, *http.Request, *visitor){
-		"challenge": g.serveChallenge,
-		"session":   g.serveSession,
-	}[name]
-	if media, ok := strings.CutPrefix(name, "challenge/"); ok {
-		serve = func(w http.ResponseWriter, r *http.Request, v *visitor) { g.serveMedia(w, r, v, media) }
+	page, ok := ownPages[name]
+	if media, is := strings.CutPrefix(name, "challenge/"); is {
+		page, ok = ownPage{allow: allowGet, serve: func(g *Gate, w http.ResponseWriter, r *http.Request, v *visitor) { g.serveMedia(w, r, v, media) }}, true
 	}
-	if asset, ok := strings.CutPrefix(name, "assets/"); ok {
-		serve = func(w http.ResponseWriter, r *http.Request, v *visitor) { g.serveAsset(w, r, v, asset) }
+	if asset, is := strings.CutPrefix(name, "assets/"); is {
+		page, ok = ownPage{allow: allowGet, serve: func(g *Gate, w http.ResponseWriter, r *http.Request, v *visitor) { g.serveAsset(w, r, v, asset) }}, true
 	}
 	switch {
-	case serve == nil:
+	case !ok || page.has != nil && !page.has(g):
 		g.fail(w, r, v, refusal{code: codeNotFound})
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		g.notAllowed(w, r, v, allowGet)
+	case !slices.Contains(strings.Split(page.allow, ", "), r.Method):
+		g.notAllowed(w, r, v, page.allow)
 	default:
-		serve(w, r, v)
+		page.serve(g, w, r, v)
 	}
 }
+
+// ownPage is a path below the base path.
+type ownPage struct {
+	allow string // methods
+	serve func(*Gate, http.ResponseWriter, *http.Request, *visitor)
+	has   func(*Gate) bool // whether it is switched on; nil for always
+}
+
+var ownPages = map[string]ownPage{
+	"challenge":          {allow: allowGet, serve: (*Gate).serveChallenge},
+	"session":            {allow: allowGet, serve: (*Gate).serveSession},
+	"account":            {allow: allowGetPost, serve: (*Gate).serveAccount, has: (*Gate).hasUsers},
+	"sign-up":            {allow: allowGetPost, serve: (*Gate).serveSignUp, has: (*Gate).signsUp},
+	"second-step":        {allow: allowGetPost, serve: (*Gate).serveSecondStep, has: (*Gate).sendsCodes},
+	"second-step/resend": {allow: http.MethodPost, serve: (*Gate).serveResend, has: (*Gate).sendsCodes},
+	"password-strength":  {allow: http.MethodPost, serve: (*Gate).serveStrength, has: (*Gate).setsPasswords},
+}
+
+func (g *Gate) hasUsers() bool      { return !g.HumanOnly }
+func (g *Gate) signsUp() bool       { return g.Accounts.SignUp }
+func (g *Gate) sendsCodes() bool    { return g.steps != nil }
+func (g *Gate) setsPasswords() bool { return g.signsUp() || g.changesPasswords() }
 
 // returnTarget is where to send the visitor after signing in: the wish if it is
 // a path of the app on this host, else the landing page. It is asked when the
@@ -79,7 +101,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, v *visitor) 
 		g.failJSON(w, v, refusal{code: codeUnauthenticated})
 	default:
 		writeJSON(w, http.StatusOK, sessionJSON{
-			Authenticated: true, User: userJSON{ID: record.User}, ExpiresAt: timestamp(record.Expires),
+			Authenticated: true, User: userJSON{ID: record.User, Email: g.emailOf(record.User)}, ExpiresAt: timestamp(record.Expires),
 		})
 	}
 }

@@ -12,7 +12,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/outbox"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/password"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
 )
 
@@ -35,6 +38,22 @@ const (
 	codeBusy                 code = "busy"
 	codeStateUnavailable     code = "state_unavailable"
 	codeUsersUnavailable     code = "users_unavailable"
+	codeSenderUnavailable    code = "sender_unavailable"
+	codeSecondStepRequired   code = "second_step_required"
+	codeSecondStepWrong      code = "second_step_wrong"
+	codeSecondStepExpired    code = "second_step_expired"
+	codeFormExpired          code = "form_expired"
+	codeInvalid              code = "invalid"
+	codePasswordsDiffer      code = "passwords_differ"
+	codePasswordUnchanged    code = "password_unchanged"
+	codeUsernameMissing      code = "username_missing"
+	codeUsernameInvalid      code = "username_invalid"
+	codeUsernameReserved     code = "username_reserved"
+	codeUsernameTaken        code = "username_taken"
+	codeEmailMissing         code = "email_missing"
+	codeEmailInvalid         code = "email_invalid"
+	codePasswordMissing      code = "password_missing"
+	codeSignUpFull           code = "sign_up_full"
 	codeNotFound             code = "not_found"
 	codeInternal             code = "internal_error"
 )
@@ -56,7 +75,28 @@ var statuses = map[code]int{
 	codeBusy:                 http.StatusServiceUnavailable,
 	codeStateUnavailable:     http.StatusServiceUnavailable,
 	codeUsersUnavailable:     http.StatusServiceUnavailable,
+	codeSenderUnavailable:    http.StatusServiceUnavailable,
+	codeSecondStepRequired:   http.StatusForbidden,
+	codeSecondStepWrong:      http.StatusForbidden,
+	codeSecondStepExpired:    http.StatusForbidden,
+	codeFormExpired:          http.StatusForbidden,
+	codeInvalid:              http.StatusUnprocessableEntity,
+	codePasswordsDiffer:      http.StatusUnprocessableEntity,
+	codePasswordUnchanged:    http.StatusUnprocessableEntity,
+	codeUsernameMissing:      http.StatusUnprocessableEntity,
+	codeUsernameInvalid:      http.StatusUnprocessableEntity,
+	codeUsernameReserved:     http.StatusUnprocessableEntity,
+	codeUsernameTaken:        http.StatusUnprocessableEntity,
+	codeEmailMissing:         http.StatusUnprocessableEntity,
+	codeEmailInvalid:         http.StatusUnprocessableEntity,
+	codePasswordMissing:      http.StatusUnprocessableEntity,
+	codeSignUpFull:           http.StatusForbidden,
 	codeNotFound:             http.StatusNotFound,
+
+	code(password.TooShort):  http.StatusUnprocessableEntity,
+	code(password.TooLong):   http.StatusUnprocessableEntity,
+	code(password.TooCommon): http.StatusUnprocessableEntity,
+	code(password.LikeName):  http.StatusUnprocessableEntity,
 }
 
 func (c code) status() int {
@@ -74,9 +114,15 @@ const retryAfterFault = 5 * time.Second
 // code, and logs what is ours to mend.
 func (g *Gate) fault(err error) code {
 	var limit *throttle.LimitError
+	var soon *secondstep.TooSoonError
 	switch {
-	case errors.As(err, &limit):
+	case errors.As(err, &limit), errors.As(err, &soon):
 		return codeThrottled
+	case errors.Is(err, secondstep.ErrGone):
+		return codeSecondStepExpired
+	case errors.Is(err, errSender), errors.Is(err, outbox.ErrDown), errors.Is(err, outbox.ErrFull):
+		g.logger.Error("sender unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		return codeSenderUnavailable
 	case errors.Is(err, throttle.ErrBusy):
 		return codeBusy
 	case errors.Is(err, errUsers):
@@ -110,6 +156,10 @@ func retryAfter(err error) time.Duration {
 	if errors.As(err, &limit) {
 		return limit.RetryAfter
 	}
+	var soon *secondstep.TooSoonError
+	if errors.As(err, &soon) {
+		return soon.Wait
+	}
 	return 0
 }
 
@@ -136,10 +186,13 @@ func harden(w http.ResponseWriter) {
 
 // success is the JSON answer to what worked.
 type success struct {
-	Status       string `json:"status"`
-	Code         string `json:"code"`
-	RedirectURL  string `json:"redirect_url"`
-	ErrorMessage string `json:"error_message"`
+	Status string `json:"status"`
+	Code   string `json:"code"`
+	// RedirectURL is where to go, null for staying on the page.
+	RedirectURL  *string `json:"redirect_url"`
+	ErrorMessage string  `json:"error_message"`
+	// RetryAfter is when another code can be asked for, in seconds.
+	RetryAfter int `json:"retry_after,omitempty"`
 }
 
 // failure is the JSON answer to everything else.
@@ -150,6 +203,9 @@ type failure struct {
 	ErrorMessage string         `json:"error_message"`
 	Captcha      *challengeJSON `json:"captcha"`
 	RetryAfter   int            `json:"retry_after"`
+	// Errors are the faults of each field, and ErrorMessages say them.
+	Errors        map[string]code   `json:"errors,omitempty"`
+	ErrorMessages map[string]string `json:"error_messages,omitempty"`
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -185,6 +241,8 @@ type refusal struct {
 	wait   time.Duration
 	// captcha is a new challenge for the next try, or nil.
 	captcha *challengeJSON
+	// errors are the faults of single fields.
+	errors map[string]code
 }
 
 func (f refusal) statusCode() int {
@@ -197,10 +255,35 @@ func (f refusal) statusCode() int {
 // failJSON refuses a request of a script.
 func (g *Gate) failJSON(w http.ResponseWriter, v *visitor, f refusal) {
 	seconds := g.announce(w, v, f.statusCode(), f.wait)
-	writeJSON(w, f.statusCode(), failure{
+	reply := failure{
 		Status: "failed", Code: f.code, ErrorMessage: g.site.Text(v.lang, string(f.code), seconds),
-		Captcha: f.captcha, RetryAfter: seconds,
-	})
+		Captcha: f.captcha, RetryAfter: seconds, Errors: f.errors,
+	}
+	if len(f.errors) > 0 {
+		reply.ErrorMessages = map[string]string{}
+		for field, fault := range f.errors {
+			reply.ErrorMessages[field] = g.site.Text(v.lang, textOf(field, fault))
+		}
+	}
+	writeJSON(w, f.statusCode(), reply)
+}
+
+// textOf is the text for the fault of a field. Who changes a password gave no user
+// name that could be wrong.
+func textOf(field string, fault code) string {
+	if field == "current_password" && fault == codeCredentialsWrong {
+		return "current_password_wrong"
+	}
+	return string(fault)
+}
+
+// texts are codes as the page takes them.
+func texts(codes map[string]code) map[string]string {
+	plain := make(map[string]string, len(codes))
+	for field, c := range codes {
+		plain[field] = string(c)
+	}
+	return plain
 }
 
 // fail refuses a request with a small page or JSON, whichever it understands.
@@ -226,7 +309,7 @@ func (g *Gate) view(v *visitor) page.View {
 	return page.View{
 		Lang: v.lang, Prefix: v.prefix,
 		BasePath: g.BasePath, LoginPath: g.Login[0], LogoutPath: g.Logout,
-		HumanOnly: g.HumanOnly, RememberOffered: *g.Session.Remember > 0,
+		HumanOnly: g.HumanOnly, RememberOffered: *g.Session.Remember > 0, SignUpOffered: g.Accounts.SignUp,
 	}
 }
 

@@ -101,22 +101,23 @@ var errUsers = errors.New("users file")
 // signedIn finds the visitor's live session. An error means that nobody knows.
 func (g *Gate) signedIn(ctx context.Context, v *visitor) (session.Record, bool, error) {
 	for _, token := range v.presented.Sessions() {
-		record, found, err := g.sessions.Find(ctx, token)
-		if err != nil {
-			return session.Record{}, false, err
-		}
-		if !found {
-			continue
-		}
-		current, err := g.isCurrent(record)
-		if err != nil {
-			return session.Record{}, false, err
-		}
-		if current {
-			return record, true, nil
+		if record, found, err := g.current(ctx, token); found || err != nil {
+			return record, found, err
 		}
 	}
 	return session.Record{}, false, nil
+}
+
+// current is the live session of a token.
+func (g *Gate) current(ctx context.Context, token string) (session.Record, bool, error) {
+	record, found, err := g.sessions.Find(ctx, token)
+	if !found || err != nil {
+		return session.Record{}, false, err
+	}
+	if current, err := g.isCurrent(record); !current || err != nil {
+		return session.Record{}, false, err
+	}
+	return record, true, nil
 }
 
 // isCurrent reports whether the session's user still has the entry in the
@@ -126,7 +127,7 @@ func (g *Gate) isCurrent(record session.Record) (bool, error) {
 	if g.HumanOnly {
 		return record.Level == session.Human, nil
 	}
-	if record.Level < session.Password {
+	if record.Level < session.Password || g.asksCode() && record.Level < session.SecondStep {
 		return false, nil
 	}
 	users, err := g.users.Table()
@@ -139,12 +140,16 @@ func (g *Gate) isCurrent(record session.Record) (bool, error) {
 
 // identify tells the upstream, placeholders and the access log who it is.
 func (g *Gate) identify(r *http.Request, record session.Record) {
-	g.identity.Set(r.Header, record.User)
+	email := g.emailOf(record.User)
+	g.identity.Set(r.Header, record.User, email)
 	if record.User == "" {
 		return
 	}
 	if replacer, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		replacer.Set("http.auth.user.id", record.User)
+		if email != "" {
+			replacer.Set("http.auth.user.email", email)
+		}
 	}
 }
 

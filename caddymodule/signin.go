@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
@@ -77,7 +78,31 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 		g.refuseSignIn(w, r, v, fields, result)
 		return
 	}
+	if result.pending != "" {
+		g.waitForCode(w, r, v, result.pending, fields.returnTo)
+		return
+	}
+	g.welcome(w, r, v, result, fields.returnTo)
+}
+
+// welcome answers who has passed everything.
+func (g *Gate) welcome(w http.ResponseWriter, r *http.Request, v *visitor, result verdict, returnTo string) {
+	if result.awaitsApproval {
+		g.awaitApproval(w, r, v)
+		return
+	}
 	g.logger.Info("signed in", g.facts(r, zap.String("user", logged(result.record.User)))...)
+	g.setCookies(w, v, result)
+	target := g.returnTarget(v, returnTo)
+	if wantsJSON(r) {
+		writeJSON(w, http.StatusOK, success{Status: "success", Code: "signed_in", RedirectURL: &target})
+		return
+	}
+	seeOther(w, target)
+}
+
+// setCookies gives the browser its session, and makes it a known device.
+func (g *Gate) setCookies(w http.ResponseWriter, v *visitor, result verdict) {
 	lifetime := time.Duration(0)
 	if result.record.Remember {
 		lifetime = time.Duration(*g.Session.Remember)
@@ -86,12 +111,6 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 	if err := g.rememberBrowser(w, v, result.browser, browserLifetime); err != nil {
 		g.logger.Error("browser cookie not renewed", zap.Error(err))
 	}
-	target := g.returnTarget(v, fields.returnTo)
-	if wantsJSON(r) {
-		writeJSON(w, http.StatusOK, success{Status: "success", Code: "signed_in", RedirectURL: target})
-		return
-	}
-	seeOther(w, target)
 }
 
 // refuseSignIn says why, with a new challenge for the next try.
@@ -123,13 +142,17 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 	g.failJSON(w, v, f)
 }
 
-// verdict is how a sign-in ended; an empty code is success.
+// verdict is how a sign-in or sign-up ended; an empty code is success.
 type verdict struct {
 	code    code
 	wait    time.Duration
 	browser browser
 	token   string
 	record  session.Record
+	// pending is the token of a step that waits for a code, and awaitsApproval
+	// says that an operator has to let the user in; there is no session yet.
+	pending        string
+	awaitsApproval bool
 }
 
 func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wait: retryAfter(err)} }
@@ -180,18 +203,20 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 			attempt.PasswordFailed(ctx)
 			return verdict{code: codeCredentialsWrong}
 		}
+		fingerprint = g.upgradeHash(r, name, f.password, fingerprint)
 	}
-	token, record, err := g.startSession(r, v, session.Record{
-		User: name, Fingerprint: fingerprint, Level: level, Remember: f.remember,
-	})
-	if err != nil {
-		return g.faulty(err)
+	if level == session.Password && g.asksCode() {
+		// The password's attempt is given back and resets nothing (THR-7).
+		return g.beginStep(r, v, secondstep.Pending{
+			Purpose: secondstep.SignIn, User: name, Fingerprint: fingerprint, Remember: f.remember, Browser: used.id,
+			Channel: g.SecondStep.Channel, Destination: g.destinationOf(name),
+		})
 	}
-	attempt.Succeeded(ctx)
-	if name != "" {
-		used = used.with(g.userTag(name, fingerprint))
+	result := g.enter(r, v, session.Record{User: name, Fingerprint: fingerprint, Level: level, Remember: f.remember}, used.id)
+	if result.code == "" {
+		attempt.Succeeded(ctx)
 	}
-	return verdict{browser: used, token: token, record: record}
+	return result
 }
 
 // judgeCaptcha judges the answer, where there is one, and says what is wrong

@@ -49,16 +49,22 @@ func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fo
 	view.Code, view.UserName, view.Remember = string(form.code), form.userName, form.remember
 	view.RetryAfter = g.announce(w, v, form.status, form.wait)
 	view.Captcha = shown
-	if target, ok := localpath.Target(form.returnTo); ok && !g.ownsTarget(v, target) {
-		view.ReturnTo = target
-	}
+	g.setReturn(&view, v, form.returnTo)
 	view.RefreshURL = g.refreshURL(v, form, view.ReturnTo)
 	voice := form.wanted.voice
 	if voice == "" {
 		voice = g.voice(r)
 	}
-	g.offerOthers(&view, voice)
+	g.offerOthers(&view, voice, v.prefix+g.Login[0])
 	g.writePage(w, form.status, "sign-in", view)
+}
+
+// setReturn has the page keep where to go afterwards, if that is a place of the
+// app.
+func (g *Gate) setReturn(view *page.View, v *visitor, wish string) {
+	if target, ok := localpath.Target(wish); ok && !g.ownsTarget(v, target) {
+		view.ReturnTo = target
+	}
 }
 
 // challengeFor is what the page shows; without a token nothing is asked yet.
@@ -83,9 +89,10 @@ var voiceNames = map[string]string{
 	"fr": "Français", "ar": "العربية", "hi": "हिन्दी", "pt": "Português", "ja": "日本語",
 }
 
-// offerOthers adds the other ways to prove oneself to the page: a sound, also
-// without JavaScript, and with it a puzzle.
-func (g *Gate) offerOthers(view *page.View, voice string) {
+// offerOthers adds the other ways to prove oneself to the page at an address: a
+// sound, also without JavaScript, and with it a puzzle.
+func (g *Gate) offerOthers(view *page.View, voice, address string) {
+	orText(&view.RefreshURL, address)
 	view.WorkOffered, view.WorkSilent = g.offers(captcha.Work), g.Captcha.Work > 0
 	if !g.offers(captcha.Audio) {
 		return
@@ -94,12 +101,12 @@ func (g *Gate) offerOthers(view *page.View, voice string) {
 	if view.ReturnTo != "" {
 		query.Set("rd", view.ReturnTo)
 	}
-	login := view.Prefix + g.Login[0] + "?"
-	view.ListenURL = login + query.Encode()
+	address += "?"
+	view.ListenURL = address + query.Encode()
 	for _, name := range captcha.Languages() {
 		query.Set("voice", name)
 		view.Voices = append(view.Voices, page.Voice{
-			Tag: name, Name: voiceNames[name], URL: login + query.Encode(), Current: name == voice,
+			Tag: name, Name: voiceNames[name], URL: address + query.Encode(), Current: name == voice,
 		})
 	}
 }

@@ -19,7 +19,7 @@ func (g *Gate) serveSignOut(w http.ResponseWriter, r *http.Request, v *visitor) 
 			return
 		}
 		view := g.view(v)
-		view.SignedInAs = record.User
+		view.SignedInAs, view.AccountOffered = record.User, record.User != ""
 		g.writePage(w, http.StatusOK, "sign-out", view)
 	case http.MethodPost:
 		g.signOut(w, r, v)
@@ -50,7 +50,7 @@ func (g *Gate) signOut(w http.ResponseWriter, r *http.Request, v *visitor) {
 	g.cookies.ClearSession(w, v.secure)
 	login := v.prefix + g.Login[0]
 	if wantsJSON(r) {
-		writeJSON(w, http.StatusOK, success{Status: "success", Code: "signed_out", RedirectURL: login})
+		writeJSON(w, http.StatusOK, success{Status: "success", Code: "signed_out", RedirectURL: &login})
 		return
 	}
 	seeOther(w, login)

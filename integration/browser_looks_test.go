@@ -43,7 +43,7 @@ func (b *tab) axe(state string) {
 	if value[bool](b, "!window.axe") {
 		value[bool](b, source+"\n;true")
 	}
-	value[string](b, `document.body.style.backgroundImage = "none"`)
+	value[string](b, `scrollTo(0, 0), document.body.style.backgroundImage = "none"`)
 	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]violation](
 		`axe.run(document, {preload: false}).then(r => r.violations.concat(r.incomplete.filter(v => v.id === "color-contrast")))`,
 		chromedp.EvalAwaitPromise))

@@ -66,6 +66,16 @@ func TestBrowser(t *testing.T) {
 		{"human_only", testHumanOnly},
 		{"every option of the page", testEveryPageOption},
 		{"users unavailable", testUsersUnavailable},
+		{"second step", testSecondStep},
+		{"second step without JavaScript", testSecondStepWithoutJavaScript},
+		{"second step by keyboard alone", testSecondStepByKeyboard},
+		{"sender down", testSenderDown},
+		{"change the password", testChangePassword},
+		{"change the password without JavaScript", testChangePasswordWithoutJavaScript},
+		{"list of sessions", testSessionsList},
+		{"sign up", testSignUp},
+		{"sign up without JavaScript", testSignUpWithoutJavaScript},
+		{"sign up and wait for approval", testSignUpAwaitsApproval},
 		{"picture for the docs", testDocsPicture},
 	} {
 		t.Run(test.name, func(t *testing.T) {

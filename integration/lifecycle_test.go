@@ -161,6 +161,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
+	v.patient = true
 	v.signIn()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

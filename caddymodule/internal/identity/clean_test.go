@@ -82,7 +82,7 @@ func TestHDR1_AllAliasesAtOnceAndEveryValue(t *testing.T) {
 	if len(r.Header) != 0 {
 		t.Errorf("left: %v", r.Header)
 	}
-	h.Set(r.Header, "bob")
+	h.Set(r.Header, "bob", "")
 	if want := (http.Header{"Remote-User": {"bob"}}); !reflect.DeepEqual(r.Header, want) {
 		t.Errorf("got %v", r.Header)
 	}
@@ -222,7 +222,7 @@ func TestHDR2_IdentityArrivesThroughAProxy(t *testing.T) {
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
 	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.Clean(r)
-		h.Set(r.Header, "bob")
+		h.Set(r.Header, "bob", "")
 		proxy.ServeHTTP(w, r)
 	}))
 	defer gate.Close()
@@ -369,7 +369,7 @@ func ExampleHeaders() {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Remote_User", "admin")
 	h.Clean(r)
-	h.Set(r.Header, "Zoë, the second")
+	h.Set(r.Header, "Zoë, the second", "")
 	fmt.Println(r.Header)
 	// Output: map[Remote-User:[Zo%C3%AB%2C the second]]
 }

@@ -212,12 +212,14 @@ func cleanConnection(header http.Header, lines []string, websocket bool) {
 	header["Connection"] = []string{strings.Join(kept, ", ")}
 }
 
-// Set writes the user's name, replacing whatever is there. An empty name (a
-// visitor of a gate without users) sets nothing: Clean has made sure that
-// nothing stands there.
-func (h *Headers) Set(header http.Header, user string) {
+// Set writes the user's name and address, replacing whatever is there. An empty
+// one sets nothing: Clean has made sure that nothing stands there.
+func (h *Headers) Set(header http.Header, user, email string) {
 	if user != "" {
 		header[h.user] = []string{Encode(user)}
+	}
+	if email != "" {
+		header[h.email] = []string{Encode(email)}
 	}
 }
 

@@ -88,8 +88,9 @@ func TestHDR4_SetReplacesUnderTheCanonicalName(t *testing.T) {
 	for _, name := range []string{"x-auth-user", "X-AUTH-USER", "X-Auth-User"} {
 		h := newHeaders(t, name, "")
 		header := http.Header{"X-Auth-User": {"admin", "root"}, "Accept": {"a", "b"}}
-		h.Set(header, "bob")
-		if want := (http.Header{"X-Auth-User": {"bob"}, "Accept": {"a", "b"}}); !reflect.DeepEqual(header, want) {
+		header["Remote-Email"] = []string{"root@example.org"}
+		h.Set(header, "bob", "bob@example.org")
+		if want := (http.Header{"X-Auth-User": {"bob"}, "Remote-Email": {"bob@example.org"}, "Accept": {"a", "b"}}); !reflect.DeepEqual(header, want) {
 			t.Errorf("%s: got %v", name, header)
 		}
 	}
@@ -98,7 +99,7 @@ func TestHDR4_SetReplacesUnderTheCanonicalName(t *testing.T) {
 func TestSetOfNobodySetsNothing(t *testing.T) {
 	h := newHeaders(t, "", "")
 	header := http.Header{}
-	h.Set(header, "")
+	h.Set(header, "", "")
 	if len(header) != 0 {
 		t.Errorf("got %v", header)
 	}

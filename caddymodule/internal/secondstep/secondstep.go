@@ -94,6 +94,9 @@ func New(o Options) *Manager {
 	return &Manager{o}
 }
 
+// Longest is how long a step lives.
+func (m *Manager) Longest() time.Duration { return lifetimesOfStep * m.Lifetime }
+
 // Begin stores a step, of which the caller sets the fields that are not about its
 // codes, and returns its token for the cookie and the first code, both kept
 // nowhere.
@@ -106,7 +109,7 @@ func (m *Manager) Begin(ctx context.Context, p Pending) (token, code string, _ P
 		return "", "", Pending{}, err
 	}
 	p.Created = m.Now()
-	p.Expires = p.Created.Add(lifetimesOfStep * m.Lifetime)
+	p.Expires = p.Created.Add(m.Longest())
 	p.Codes, p.Tries = 0, 0
 	if code, err = m.newCode(raw, &p); err != nil {
 		return "", "", Pending{}, err
