@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance lint
 
 FUZZTIME ?= 60s
 
@@ -44,6 +44,9 @@ bench-captcha: ## our captcha beside other Go libraries, into docs/; wants a qui
 
 attack: ## what programs that read pictures make of ours and others, into docs/attack.md; ten minutes
 	benchmarks/attack/run docs/attack.md
+
+conformance: tools ## which tests show which security requirement, and how they went
+	@(go test -json ./...; cd integration && go test -json -timeout 20m ./...) | go run ./internal/conformance
 
 lint:
 	golangci-lint run ./...
