@@ -100,6 +100,7 @@ func testSecondStepByKeyboard(t *testing.T, c *chromium) {
 	b.tabTo("#resend button")
 	b.press(kb.Enter)
 	code := p.next(1).code(t)
+	b.until("the new code is told", notices)
 	b.tabTo(codeField, chromedp.ModifierShift)
 	b.press(code)
 	b.until("the app is shown", appShown)

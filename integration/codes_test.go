@@ -272,7 +272,8 @@ func TestPTH5_EverythingBelowTheBasePathIsTheGates(t *testing.T) {
 	v.signIn()
 	for _, path := range []string{
 		"/captcha-gate", "/captcha-gate/", "/captcha-gate/x", "/captcha-gate/../admin", "/captcha-gate/challenge/", "/captcha-gate/answer",
-		"/captcha-gate/debug", "/captcha-gate/assets/", "/captcha-gate/assets/../../x", "/captcha-gate/challenge?kind=video", "/captcha-gate/account",
+		"/captcha-gate/debug", "/captcha-gate/assets/", "/captcha-gate/assets/../../x", "/captcha-gate/challenge?kind=video", "/captcha-gate/accounts",
+		"/captcha-gate/sign-up", "/captcha-gate/second-step", "/captcha-gate/second-step/resend", // switched off
 	} {
 		before := len(s.upstream.requests())
 		status := raw(t, s, "GET "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nCookie: captcha_gate="+sessionCookie(t, v)+"\r\n\r\n")
