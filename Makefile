@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance timing lint
 
 FUZZTIME ?= 60s
 
@@ -47,6 +47,9 @@ attack: ## what programs that read pictures make of ours and others, into docs/a
 
 conformance: tools ## which tests show which security requirement, and how they went
 	@(go test -json ./...; cd integration && go test -json -timeout 20m ./...) | go run ./internal/conformance
+
+timing: ## whether users can be told by the time of a refusal; fifteen minutes on a quiet machine
+	go test -run '^$$' -bench CRD6 -benchtime 1x -timeout 1h -v ./caddymodule | grep -v '^{'
 
 lint:
 	golangci-lint run ./...

@@ -127,6 +127,13 @@ var tokenField = regexp.MustCompile(`name="captcha_token" value="([^"]+)"`)
 // signInAs walks through the form and returns the cookies.
 func signInAs(t testing.TB, g *Gate, user, password string) (*httptest.ResponseRecorder, []*http.Cookie) {
 	t.Helper()
+	w, _ := serve(t, g, signInRequest(t, g, user, password))
+	return w, w.Result().Cookies()
+}
+
+// signInRequest is a filled-in form with a right captcha.
+func signInRequest(t testing.TB, g *Gate, user, password string) *http.Request {
+	t.Helper()
 	page, _ := serve(t, g, request("GET", "/login", "Accept", "text/html"))
 	match := tokenField.FindStringSubmatch(page.Body.String())
 	if match == nil {
@@ -141,8 +148,7 @@ func signInAs(t testing.TB, g *Gate, user, password string) (*httptest.ResponseR
 	for _, c := range page.Result().Cookies() {
 		post.AddCookie(c)
 	}
-	w, _ := serve(t, g, post)
-	return w, w.Result().Cookies()
+	return post
 }
 
 func answer(t testing.TB, realm, token string) string {
