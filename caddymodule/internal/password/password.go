@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/ccojocar/zxcvbn-go"
+	"github.com/ccojocar/zxcvbn-go/match"
+	"github.com/ccojocar/zxcvbn-go/matching"
 )
 
 // Code is the contract's word for what is wrong with a password, "" if nothing is.
@@ -59,7 +61,7 @@ func Judge(password string, least int, words ...string) Verdict {
 		return Verdict{Code: TooLong}
 	}
 	words = significant(words)
-	score := zxcvbn.PasswordStrength(truncate(password), words).Score
+	score := estimate(truncate(password), words)
 	switch {
 	case madeOf(password, words):
 		return Verdict{Score: min(score, leastScore-1), Code: LikeName}
@@ -67,6 +69,26 @@ func Judge(password string, least int, words ...string) Verdict {
 		return Verdict{Score: score, Code: TooCommon}
 	}
 	return Verdict{Score: score}
+}
+
+// zxcvbn takes leet for letters, and tries every combination of those that each may
+// stand for: with all of them, for seconds. Where there are more than mostLeet
+// kinds, they hide no word.
+const (
+	leet     = "4@8([{<3691!|70$5+%2"
+	mostLeet = 6
+)
+
+// estimate is zxcvbn's score.
+func estimate(password string, words []string) int {
+	kinds := 0
+	for _, c := range leet {
+		if strings.ContainsRune(password, c) {
+			kinds++
+		}
+	}
+	tooMany := func(m match.Matcher) bool { return kinds > mostLeet && matching.FilterL33tMatcher(m) }
+	return zxcvbn.PasswordStrength(password, words, tooMany).Score
 }
 
 // truncate cuts at a character.

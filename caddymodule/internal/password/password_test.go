@@ -95,3 +95,16 @@ func BenchmarkJudgeLongest(b *testing.B) {
 		password.Judge(p, 8, "alice")
 	}
 }
+
+// Anybody may ask how strong a password is. The estimate tries every combination
+// of the letters that such characters may stand for.
+func TestCRD8_NoPasswordTakesLongToJudge(t *testing.T) {
+	for _, nasty := range []string{"4@8({[<369#&!1|0$5+7%24@8({[<369#&!1|0$5", "17|!([{<4@69$5+0%83x17|!([{<4@69$5+0%83x"} {
+		if n := testing.AllocsPerRun(1, func() { password.Judge(nasty, 8, "anna") }); n > 30_000 {
+			t.Errorf("%s: %.0f allocations", nasty, n)
+		}
+	}
+	if v := password.Judge("p@$$w0rd!1", 8); v.Code != password.TooCommon {
+		t.Errorf("%+v", v)
+	}
+}
