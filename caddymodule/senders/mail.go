@@ -150,8 +150,8 @@ const (
 )
 
 // smtpFailure says what went wrong by the step and the server's number alone. A
-// 5 for the recipient or the text is final; anything else, such as the password
-// or whom the message comes from, an operator can mend.
+// 5 for the recipient or the text is final, and a 4 is about nobody else; anything
+// else, such as the password or whom the message comes from, an operator can mend.
 func smtpFailure(ctx context.Context, step string, err error) error {
 	reply, answered := errors.AsType[*textproto.Error](err)
 	switch {
@@ -163,6 +163,8 @@ func smtpFailure(ctx context.Context, step string, err error) error {
 		return fmt.Errorf("%s: reply %d: the credentials are not accepted", step, reply.Code)
 	case reply.Code >= 500 && (step == stepRecipient || step == stepText):
 		return fmt.Errorf("%s: reply %d: %w", step, reply.Code, ErrRefused)
+	case reply.Code != 421 && (step == stepRecipient || step == stepText): // 421 closes the connection, whoever it is
+		return fmt.Errorf("%s: reply %d: %w", step, reply.Code, ErrDeferred)
 	default:
 		return fmt.Errorf("%s: reply %d", step, reply.Code)
 	}

@@ -101,6 +101,11 @@ type Sender interface {
 // old.
 var ErrRefused = errors.New("message refused")
 
+// ErrDeferred is wrapped by errors that are about this one message while the
+// provider is at work, such as a mailbox that is full or a domain that cannot be
+// looked up. It is sent again, and other messages are not held up.
+var ErrDeferred = errors.New("message deferred")
+
 // Secret is a credential in a configuration. It is written to JSON as it is,
 // since the configuration must survive a round trip, and to nothing else.
 type Secret string

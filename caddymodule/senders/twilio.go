@@ -217,6 +217,13 @@ var messageFaults = map[int]bool{
 	21635: true, // a landline
 }
 
+// recipientFaults are those that an operator may mend at Twilio, for this
+// recipient; others get their messages.
+var recipientFaults = map[int]bool{
+	21408: true, // a country that is switched off
+	21608: true, // not verified, which a trial account asks for
+}
+
 // twilioVerdict is verdict, with Twilio's own code where a status says too
 // little.
 func twilioVerdict(status, code int) error {
@@ -227,8 +234,11 @@ func twilioVerdict(status, code int) error {
 		}
 		return err
 	}
-	if messageFaults[code] {
+	switch {
+	case messageFaults[code]:
 		return fmt.Errorf("code %d, status %d: %w", code, status, ErrRefused)
+	case recipientFaults[code]:
+		return fmt.Errorf("code %d, status %d: %w", code, status, ErrDeferred)
 	}
 	return fmt.Errorf("code %d, status %d: the account or its settings do not allow it", code, status)
 }

@@ -146,7 +146,7 @@ func TestTwilioTellsFinalFromPassing(t *testing.T) {
 		{"landline", 400, failure(21635, 400), outcome{"twilio: code 21635, status 400: message refused", true}},
 		{"not found", 404, failure(20404, 404), outcome{"twilio: code 20404, status 404: message refused", true}},
 		{"sender not owned", 400, failure(21606, 400), outcome{"twilio: code 21606, status 400: the account or its settings do not allow it", false}},
-		{"region switched off", 400, failure(21408, 400), outcome{"twilio: code 21408, status 400: the account or its settings do not allow it", false}},
+		{"region switched off", 400, failure(21408, 400), outcome{"twilio: code 21408, status 400: message deferred", false}},
 		{"400 without a code", 400, "no", outcome{"twilio: code 0, status 400: the account or its settings do not allow it", false}},
 		{"wrong token", 401, failure(20003, 401), outcome{"twilio: code 20003, status 401: the credentials are not accepted", false}},
 		{"forbidden", 403, failure(20403, 403), outcome{"twilio: code 20403, status 403: the credentials are not accepted", false}},

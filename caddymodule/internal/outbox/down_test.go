@@ -1,7 +1,9 @@
 package outbox
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +56,34 @@ func TestRefusalsDoNotMeanDown(t *testing.T) {
 			id := post(t, o, message(time.Minute))
 			synctest.Wait()
 			wantStatus(t, o, id, Refused)
+		}
+	})
+}
+
+// A provider that is at work and puts one message off takes all others.
+func TestDeferralsDoNotMeanDown(t *testing.T) {
+	in(t, func(t *testing.T, s *state.Memory) {
+		p := &provider{answer: func(context.Context, Message) error { return fmt.Errorf("%w: no such domain just now", ErrDeferred) }}
+		o := start(t, s, p)
+		id := post(t, o, message(time.Minute))
+		synctest.Wait()
+		wantStatus(t, o, id, Retrying)
+		if o.Failing("sms") {
+			t.Error("the sender counts as failing")
+		}
+		p.becomes(nil)
+		post(t, o, message(time.Minute))
+		pass(4 * time.Second)
+		p.wants(t, 3, 2)
+		p.becomes(failing)
+		post(t, o, message(time.Second))
+		synctest.Wait()
+		if !o.Failing("sms") || o.Failing("email") {
+			t.Errorf("failing: %v, another: %v", o.Failing("sms"), o.Failing("email"))
+		}
+		pass(downFor)
+		if o.Failing("sms") {
+			t.Error("failing for ever")
 		}
 	})
 }

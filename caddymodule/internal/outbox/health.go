@@ -49,3 +49,14 @@ func (h *health) failedAt(now time.Time) {
 	}
 	h.failed = now
 }
+
+// Failing reports whether the sender of a channel failed lately, as far as this process knows.
+func (o *Outbox) Failing(channel string) bool {
+	h := o.health[channel]
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failing && o.now().Sub(h.failed) < downFor
+}

@@ -60,6 +60,10 @@ type Sender interface {
 // ErrRefused is wrapped by errors of senders that will not change by trying again.
 var ErrRefused = errors.New("refused by the provider")
 
+// ErrDeferred is wrapped by errors that are about this message and not about the provider, which is at work. It is sent
+// again, and the sender does not count as failing: one odd address must not close the channel to everybody (OTP-5).
+var ErrDeferred = errors.New("deferred by the provider")
+
 // ErrTooLong is what Post returns for a message whose texts do not fit a sealed token.
 var ErrTooLong = errors.New("message is too long")
 

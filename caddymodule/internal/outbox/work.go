@@ -98,7 +98,7 @@ func (o *Outbox) try(claim item, m Message, began time.Time) {
 	case o.ctx.Err() != nil: // cut off by Close, which is no fault of the provider's
 		o.settle(claim, r.freed())
 	default:
-		if inTime || within == o.t.send { // else the message had too little time, whatever the provider is like
+		if !errors.Is(err, ErrDeferred) && (inTime || within == o.t.send) { // else the message had too little time, whatever the provider is like
 			o.health[r.channel].failedAt(o.now())
 		}
 		o.observe(r.channel, observeFailed)
