@@ -229,7 +229,14 @@ func (g *Gate) changePassword(w http.ResponseWriter, r *http.Request, v *visitor
 		refuse(why)
 		return
 	}
-	g.logger.Info("password changed", g.facts(r, zap.String("user", logged(who.User)))...)
+	if result.token == "" { // signed out; the account page tells why, or asks to sign in
+		if wantsJSON(r) {
+			g.answerAccount(w, r, v, who, "password_changed", refusal{})
+		} else {
+			seeOther(w, v.prefix+g.BasePath+"/account")
+		}
+		return
+	}
 	g.setCookies(w, v, result)
 	g.answerAccount(w, r, v, owner{result.record, g.sessions.ID(result.token)}, "password_changed", refusal{})
 }
@@ -292,7 +299,9 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 }
 
 // setPassword writes the new hash, unless somebody changed the entry since it was
-// verified, and begins the new session.
+// verified, and begins the new session. Where none can begin the password is
+// changed all the same, which ends all others by itself; the verdict then has no
+// token.
 func (g *Gate) setPassword(r *http.Request, v *visitor, who owner, old [16]byte, next string, used browser) verdict {
 	hash, err := g.hash(r.Context(), next)
 	if err != nil {
@@ -304,17 +313,27 @@ func (g *Gate) setPassword(r *http.Request, v *visitor, who owner, old [16]byte,
 	case err != nil:
 		return g.faulty(errors.Join(errUsers, err))
 	}
+	g.logger.Info("password changed", g.facts(r, zap.String("user", logged(who.User)))...)
+	result, err := g.renewSession(r, v, who, used)
+	if err != nil {
+		g.fault(err) // for the log
+		return verdict{}
+	}
+	return result
+}
+
+// renewSession ends all sessions of a user with a new password and begins another.
+func (g *Gate) renewSession(r *http.Request, v *visitor, who owner, used browser) (verdict, error) {
 	users, err := g.users.Table()
 	if err != nil {
-		return g.faulty(errors.Join(errUsers, err))
+		return verdict{}, errors.Join(errUsers, err)
 	}
 	fingerprint, ok := users.Fingerprint(who.User)
 	if !ok {
-		return verdict{code: codeUsersUnavailable}
+		return verdict{}, errUsers
 	}
-	ctx := detached(r)
-	if _, err := g.sessions.EndOf(ctx, who.User, func(string) bool { return true }); err != nil {
-		return g.faulty(err)
+	if _, err := g.sessions.EndOf(detached(r), who.User, func(string) bool { return true }); err != nil {
+		return verdict{}, err
 	}
 	record := who.Record
 	record.Fingerprint = fingerprint
@@ -323,7 +342,7 @@ func (g *Gate) setPassword(r *http.Request, v *visitor, who owner, old [16]byte,
 	}
 	token, record, err := g.startSession(r, v, record)
 	if err != nil {
-		return g.faulty(err)
+		return verdict{}, err
 	}
-	return verdict{browser: used.with(g.userTag(who.User, fingerprint)), token: token, record: record}
+	return verdict{browser: used.with(g.userTag(who.User, fingerprint)), token: token, record: record}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/contacts"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/htpasswd"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/outbox"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
@@ -98,8 +99,11 @@ func (a adapter) Send(ctx context.Context, m outbox.Message) error {
 		ID: m.ID, Channel: senders.Channel(m.Channel), To: m.To, Subject: m.Subject, Text: m.Text, Code: m.Code,
 		Lang: m.Lang, Realm: m.Realm, Expires: m.Expires,
 	})
-	if errors.Is(err, senders.ErrRefused) {
+	switch {
+	case errors.Is(err, senders.ErrRefused):
 		return fmt.Errorf("%w: %w", outbox.ErrRefused, err)
+	case errors.Is(err, senders.ErrDeferred):
+		return fmt.Errorf("%w: %w", outbox.ErrDeferred, err)
 	}
 	return err
 }
@@ -111,13 +115,18 @@ func (g *Gate) changesPasswords() bool {
 	return g.Accounts.ChangePassword != nil && *g.Accounts.ChangePassword
 }
 
-// sendRules are the budgets of codes.
-func (g *Gate) sendRules() throttle.SendRules {
+// sendRules are the budgets of codes. Anybody may sign up with anybody's address, so
+// those of sign-ups are counted apart: strangers use up nobody's codes.
+func (g *Gate) sendRules(purpose secondstep.Purpose) throttle.SendRules {
 	rule := func(l *LimitConfig) throttle.Rule {
 		return throttle.Rule{Limit: l.Events, Window: time.Duration(l.Window)}
 	}
 	l := g.SecondStep.Limits
-	return throttle.SendRules{User: rule(l.User), Destination: rule(l.Destination), Network: rule(l.Network), Total: rule(l.Total)}
+	rules := throttle.SendRules{User: rule(l.User), Destination: rule(l.Destination), Network: rule(l.Network), Total: rule(l.Total)}
+	if purpose == secondstep.SignUp {
+		rules.Apart = string(purpose)
+	}
+	return rules
 }
 
 // emailOf is a user's address, "" if none is known.
@@ -147,18 +156,30 @@ var reservedNames = []string{
 	"users", "webmaster", "www",
 }
 
-func isReserved(name string) bool { return slices.Contains(reservedNames, throttle.FoldUser(name)) }
+// isReserved is also true of what looks like a reserved name.
+func isReserved(name string) bool {
+	return slices.ContainsFunc(reservedNames, func(reserved string) bool { return likeness(reserved) == likeness(name) })
+}
 
-// upgradeHash writes a weak entry anew once its password is known. Where that
-// fails the entry stays as it is, and the sign-in goes on.
+// upgradeHash writes a weak entry anew once its password is known, and returns the
+// fingerprint of the entry that is there then. Where that fails the entry stays as
+// it is, and the sign-in goes on.
 func (g *Gate) upgradeHash(r *http.Request, name, text string, old [16]byte) [16]byte {
 	users, err := g.users.Table()
-	if !g.Accounts.UpgradeHashes || err != nil || !users.IsWeak(name) {
+	if !g.Accounts.UpgradeHashes || err != nil {
+		return old
+	}
+	if present, _ := users.Fingerprint(name); present == old && !users.IsWeak(name) {
 		return old
 	}
 	hash, err := g.hash(r.Context(), text)
 	if err == nil {
 		err = g.editor.SetHash(name, old, hash)
+	}
+	if errors.Is(err, htpasswd.ErrChanged) { // most likely by another sign-in of the same user
+		if present, right, err := g.checkPassword(r.Context(), name, text, true); err == nil && right {
+			return present
+		}
 	}
 	if err == nil {
 		users, err = g.users.Table()

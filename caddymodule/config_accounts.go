@@ -85,7 +85,8 @@ type SecondStepConfig struct {
 	Countries []string `json:"countries,omitempty"`
 }
 
-// SendLimitsConfig bounds how many codes are sent.
+// SendLimitsConfig bounds how many codes are sent. Each limit holds twice: for
+// codes of sign-ins, and for those of sign-ups, which anybody can ask for.
 type SendLimitsConfig struct {
 	// To one user. Default: 10 a day.
 	User *LimitConfig `json:"user,omitempty"`

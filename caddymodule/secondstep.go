@@ -17,6 +17,7 @@ import (
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
 )
 
 // firstOutcome is how long a reply waits for the first try to hand a code over: a
@@ -36,7 +37,7 @@ func (g *Gate) beginStep(r *http.Request, v *visitor, p secondstep.Pending) verd
 		g.logger.Error("no contact for the second step", g.facts(r, zap.String("user", logged(p.User)))...)
 		return g.faulty(errNoContact)
 	}
-	budget, err := g.throttle.ReserveSend(ctx, g.caller(r, g.knownBrowsers(v), p.User), p.Destination, g.sendRules())
+	budget, err := g.throttle.ReserveSend(ctx, g.guesser(r, v, p), p.Destination, g.sendRules(p.Purpose))
 	if err != nil {
 		return g.faulty(err)
 	}
@@ -46,20 +47,21 @@ func (g *Gate) beginStep(r *http.Request, v *visitor, p secondstep.Pending) verd
 		budget.Release(ctx)
 		return g.faulty(err)
 	}
-	posted, err := g.post(r, token, code, p)
+	counts, err := g.post(r, token, code, p)
+	if !counts {
+		budget.Release(ctx)
+	}
 	if err != nil {
 		_ = g.steps.Drop(ctx, token) // nobody has the token
-		if !posted {
-			budget.Release(ctx)
-		}
 		return g.faulty(err)
 	}
 	return verdict{pending: token}
 }
 
-// post hands a code to the outbox. An error after posted means that the first try
-// failed: nobody then waits for this code.
-func (g *Gate) post(r *http.Request, token, code string, p secondstep.Pending) (posted bool, err error) {
+// post hands a code to the outbox. An error means that nobody waits for this code.
+// It counts all the same once it was handed over, unless the provider is out of
+// order: that must not cost its users the codes of the whole day.
+func (g *Gate) post(r *http.Request, token, code string, p secondstep.Pending) (counts bool, err error) {
 	ctx := detached(r)
 	subject, text := g.message(p, code)
 	id, err := g.outbox.Post(ctx, outbox.Message{
@@ -74,8 +76,9 @@ func (g *Gate) post(r *http.Request, token, code string, p secondstep.Pending) (
 	}
 	switch status := g.outbox.Wait(r.Context(), id, firstOutcome); status {
 	case outbox.Retrying, outbox.Refused:
-		_ = g.outbox.Cancel(ctx, id)
-		return true, fmt.Errorf("%w: %s", errSender, status)
+		canceled := g.outbox.Cancel(ctx, id)
+		down := status == outbox.Retrying && g.outbox.Failing(p.Channel)
+		return canceled != nil || !down, fmt.Errorf("%w: %s", errSender, status)
 	}
 	g.logger.Info("code sent", g.facts(r, zap.String("user", logged(p.User)), zap.String("channel", p.Channel),
 		zap.String("message", id))...)
@@ -124,11 +127,39 @@ func (g *Gate) pendingStep(ctx context.Context, v *visitor) (token string, p sec
 		if err != nil {
 			return "", secondstep.Pending{}, false, err
 		}
-		if found && slices.ContainsFunc(browsers, func(b browser) bool { return b.id == p.Browser }) {
-			return token, p, true, nil
+		if !found || !slices.ContainsFunc(browsers, func(b browser) bool { return b.id == p.Browser }) {
+			continue
+		}
+		if found, err = g.stillWaits(p); found || err != nil {
+			return token, p, found, err
 		}
 	}
 	return "", secondstep.Pending{}, false, nil
+}
+
+// stillWaits reports whether the code is still worth something here. What was
+// begun may have been begun under another configuration, or at another gate of the
+// realm, and users, passwords and contacts change: no code goes to a phone that the
+// operator has struck out. An error costs neither code nor try.
+func (g *Gate) stillWaits(p secondstep.Pending) (bool, error) {
+	users, err := g.users.Table()
+	switch {
+	case err != nil:
+		return false, errors.Join(errUsers, err)
+	case p.Purpose == secondstep.SignUp:
+		return g.Accounts.SignUp && g.confirmsEmail, nil
+	}
+	fingerprint, ok := users.Fingerprint(p.User)
+	return ok && fingerprint == p.Fingerprint && p.Channel == g.SecondStep.Channel && p.Destination == g.destinationOf(p.User), nil
+}
+
+// guesser is whom the limits count codes for. The name that somebody signs up with
+// may by now be somebody else's, whom that must not keep out.
+func (g *Gate) guesser(r *http.Request, v *visitor, p secondstep.Pending) throttle.Visitor {
+	if p.Purpose == secondstep.SignUp {
+		return throttle.Visitor{Client: clientAddr(r), User: ":" + p.User} // no user has such a name
+	}
+	return g.caller(r, g.knownBrowsers(v), p.User)
 }
 
 // stepReply is how a request about a code ended.
@@ -262,7 +293,7 @@ func (g *Gate) tryCode(r *http.Request, v *visitor, token string, p secondstep.P
 	if digits == "" {
 		return verdict{code: codeSecondStepRequired}
 	}
-	who := g.caller(r, g.knownBrowsers(v), p.User)
+	who := g.guesser(r, v, p)
 	attempt, err := g.throttle.ReserveCode(ctx, who)
 	if err != nil {
 		return g.faulty(err)
@@ -278,15 +309,13 @@ func (g *Gate) tryCode(r *http.Request, v *visitor, token string, p secondstep.P
 		attempt.PasswordFailed(ctx)
 		return verdict{code: codeSecondStepWrong}
 	}
+	if waits, err := g.stillWaits(p); err != nil {
+		return g.faulty(err)
+	} else if !waits {
+		return verdict{code: codeSecondStepExpired}
+	}
 	if p.Purpose == secondstep.SignUp {
 		return g.register(r, v, p)
-	}
-	users, err := g.users.Table()
-	if err != nil {
-		return g.faulty(errors.Join(errUsers, err))
-	}
-	if fingerprint, ok := users.Fingerprint(p.User); !ok || fingerprint != p.Fingerprint {
-		return verdict{code: codeSecondStepExpired}
 	}
 	result := g.enter(r, v, session.Record{
 		User: p.User, Fingerprint: p.Fingerprint, Level: session.SecondStep, Remember: p.Remember,
@@ -353,7 +382,7 @@ func (g *Gate) serveResend(w http.ResponseWriter, r *http.Request, v *visitor) {
 // resend returns the step as it is afterwards, and why nothing was sent.
 func (g *Gate) resend(r *http.Request, v *visitor, token string, p secondstep.Pending) (secondstep.Pending, refusal) {
 	ctx := detached(r)
-	budget, err := g.throttle.ReserveSend(ctx, g.caller(r, g.knownBrowsers(v), p.User), p.Destination, g.sendRules())
+	budget, err := g.throttle.ReserveSend(ctx, g.guesser(r, v, p), p.Destination, g.sendRules(p.Purpose))
 	if err != nil {
 		return p, refusal{code: g.fault(err), wait: retryAfter(err)}
 	}
@@ -363,10 +392,11 @@ func (g *Gate) resend(r *http.Request, v *visitor, token string, p secondstep.Pe
 		return p, refusal{code: g.fault(err), wait: retryAfter(err)}
 	}
 	_ = g.outbox.Cancel(ctx, p.Message) // where this fails, a code arrives that is no longer good
-	if posted, err := g.post(r, token, code, next); err != nil {
-		if !posted {
-			budget.Release(ctx)
-		}
+	counts, err := g.post(r, token, code, next)
+	if !counts {
+		budget.Release(ctx)
+	}
+	if err != nil {
 		return next, refusal{code: g.fault(err), wait: retryAfter(err)}
 	}
 	return next, refusal{}

@@ -87,8 +87,8 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 
 // welcome answers who has passed everything.
 func (g *Gate) welcome(w http.ResponseWriter, r *http.Request, v *visitor, result verdict, returnTo string) {
-	if result.awaitsApproval {
-		g.awaitApproval(w, r, v)
+	if result.notice != "" {
+		g.noticeSignUp(w, r, v, result.notice)
 		return
 	}
 	g.logger.Info("signed in", g.facts(r, zap.String("user", logged(result.record.User)))...)
@@ -149,10 +149,10 @@ type verdict struct {
 	browser browser
 	token   string
 	record  session.Record
-	// pending is the token of a step that waits for a code, and awaitsApproval
-	// says that an operator has to let the user in; there is no session yet.
-	pending        string
-	awaitsApproval bool
+	// pending is the token of a step that waits for a code, and notice what else
+	// there is to say to a new user; there is no session yet.
+	pending string
+	notice  string
 }
 
 func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wait: retryAfter(err)} }

@@ -13,7 +13,6 @@ import (
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/password"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
-	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
@@ -121,7 +120,7 @@ func (g *Gate) judgeSignUp(r *http.Request, v *visitor, f signUpFields) (verdict
 	if err != nil {
 		return g.faulty(errors.Join(errUsers, err)), nil
 	}
-	attempt, err := g.throttle.ReserveSignIn(ctx, throttle.Visitor{Client: clientAddr(r)})
+	attempt, err := g.throttle.ReserveSignIn(ctx, g.caller(r, browsers, "")) // whom the challenge was made for
 	if err != nil {
 		return g.faulty(err), nil
 	}
@@ -180,7 +179,8 @@ func (g *Gate) faultsOf(f signUpFields, users *htpasswd.Table) map[string]code {
 		fault("username", codeUsernameInvalid)
 	case isReserved(f.username):
 		fault("username", codeUsernameReserved)
-	case users.Has(f.username, likeness):
+	case users.Has(f.username, likeness), !g.confirmsEmail && g.emailOf(f.username) != "":
+		// Where no address is confirmed, nobody gets one that is in the contacts already.
 		fault("username", codeUsernameTaken)
 	}
 	if g.confirmsEmail {
@@ -228,21 +228,32 @@ func (g *Gate) hash(ctx context.Context, text string) (string, error) {
 	return htpasswd.HashPassword(text)
 }
 
-// register writes a new user into the file; of two who want a name at the same
-// moment one gets it (USR-9). The address goes first: a user without one could
-// not sign in where codes are asked for.
-func (g *Gate) register(r *http.Request, v *visitor, p secondstep.Pending) verdict {
-	if g.confirmsEmail {
-		if users, err := g.users.Table(); err == nil && users.Has(p.User, likeness) {
-			return verdict{code: codeUsernameTaken} // before somebody else's address is touched
-		}
-		if err := g.contacts.Set(p.User, contacts.Contact{Email: p.Destination}); err != nil {
-			return g.faulty(errors.Join(errUsers, err))
-		}
-	}
+// addUser writes a new user into the files; of two who want a name at the same
+// moment one gets it (USR-9), and only that one's address is written. Until it is,
+// the entry is locked: a user without an address could not sign in where codes are
+// asked for.
+func (g *Gate) addUser(p secondstep.Pending) error {
 	err := g.editor.Add(p.User, p.PasswordHash, htpasswd.AddOptions{
-		MaxUsers: g.Accounts.SignUpLimit.Users, Locked: g.Accounts.Approval, Fold: likeness,
+		MaxUsers: g.Accounts.SignUpLimit.Users, Locked: g.Accounts.Approval || g.confirmsEmail, Fold: likeness,
 	})
+	if err != nil || !g.confirmsEmail {
+		return err
+	}
+	if err = g.contacts.Set(p.User, contacts.Contact{Email: p.Destination}); err != nil {
+		return errors.Join(err, g.editor.Remove(p.User))
+	}
+	if g.Accounts.Approval {
+		return nil
+	}
+	if err = g.editor.Approve(p.User); err != nil {
+		return errors.Join(err, g.contacts.Remove(p.User), g.editor.Remove(p.User))
+	}
+	return nil
+}
+
+// register makes the user and, unless that takes an approval, signs in.
+func (g *Gate) register(r *http.Request, v *visitor, p secondstep.Pending) verdict {
+	err := g.addUser(p)
 	switch {
 	case errors.Is(err, htpasswd.ErrExists):
 		return verdict{code: codeUsernameTaken}
@@ -253,8 +264,17 @@ func (g *Gate) register(r *http.Request, v *visitor, p secondstep.Pending) verdi
 	}
 	g.logger.Info("signed up", g.facts(r, zap.String("user", p.User), zap.Bool("approved", !g.Accounts.Approval))...)
 	if g.Accounts.Approval {
-		return verdict{awaitsApproval: true}
+		return verdict{notice: "awaiting_approval"}
 	}
+	result := g.welcomeNew(r, v, p)
+	if result.code != "" { // the user is there all the same
+		return verdict{notice: "signed_up"}
+	}
+	return result
+}
+
+// welcomeNew signs a new user in.
+func (g *Gate) welcomeNew(r *http.Request, v *visitor, p secondstep.Pending) verdict {
 	users, err := g.users.Table()
 	if err != nil {
 		return g.faulty(errors.Join(errUsers, err))
@@ -313,13 +333,13 @@ type strength struct {
 	Message string `json:"message"`
 }
 
-// awaitApproval tells a new user that an operator has to let him or her in.
-func (g *Gate) awaitApproval(w http.ResponseWriter, r *http.Request, v *visitor) {
+// noticeSignUp tells a new user who is not signed in how things stand.
+func (g *Gate) noticeSignUp(w http.ResponseWriter, r *http.Request, v *visitor, notice string) {
 	if wantsJSON(r) {
-		writeJSON(w, http.StatusOK, success{Status: "success", Code: "awaiting_approval"})
+		writeJSON(w, http.StatusOK, success{Status: "success", Code: notice})
 		return
 	}
 	view := g.view(v)
-	view.Notice = "awaiting_approval"
+	view.Notice = notice
 	g.writePage(w, http.StatusOK, "sign-up", view)
 }

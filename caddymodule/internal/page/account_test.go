@@ -393,6 +393,11 @@ func TestNoticesAreAtHandForTheScript(t *testing.T) {
 			wantAttr(t, box, "data-"+code, s.Text("en", code))
 		}
 	}
+	// The code may be the last that a sign-up waited for.
+	box := parse(t, render(t, s, "second-step", account(func(v *View) { v.ForSignUp = true }))).must(t, "id", "notice")
+	for _, code := range []string{"code_sent", "signed_up", "awaiting_approval"} {
+		wantAttr(t, box, "data-"+code, s.Text("en", code))
+	}
 }
 
 func TestSignUpThatIsDoneHasNoForm(t *testing.T) {

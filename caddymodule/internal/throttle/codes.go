@@ -29,7 +29,11 @@ func (t *Throttle) Passed(ctx context.Context, v Visitor) {
 }
 
 // SendRules are the budgets of codes that are sent (OTP-4).
-type SendRules struct{ User, Destination, Network, Total Rule }
+type SendRules struct {
+	User, Destination, Network, Total Rule
+	// Apart, if not empty, counts in budgets of its own, so that one kind of codes cannot use up those of another.
+	Apart string
+}
 
 // DefaultSendRules are a day's: 10 for a user, 5 to one number or address, 20 for a client network, 500 in all.
 func DefaultSendRules() SendRules {
@@ -57,7 +61,11 @@ func (t *Throttle) ReserveSend(ctx context.Context, v Visitor, destination strin
 		{BucketDestination, rules.Destination, []byte(FoldUser(destination))},
 		{BucketTotal, rules.Total, nil},
 	} {
-		reserved, err := t.reserve(ctx, part.bucket, part.rule, part.id)
+		bucket := part.bucket
+		if rules.Apart != "" {
+			bucket += " " + rules.Apart
+		}
+		reserved, err := t.reserve(ctx, bucket, part.rule, part.id)
 		if err != nil {
 			b.Release(ctx)
 			return nil, err
