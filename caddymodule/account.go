@@ -116,7 +116,7 @@ func (g *Gate) showAccount(w http.ResponseWriter, r *http.Request, v *visitor, w
 		failures, err = g.throttle.Failures(ctx, g.caller(r, g.knownBrowsers(v), who.User))
 	}
 	if err == nil && failures > 0 {
-		wanted := g.again(r, captchaResponse{purpose: purposeChangePassword}, false)
+		wanted := g.again(r, v, captchaResponse{purpose: purposeChangePassword}, false)
 		if original(r).Query().Get("kind") == captcha.Audio.String() {
 			wanted.kind = captcha.Audio
 		}
@@ -139,7 +139,7 @@ func (g *Gate) showAccount(w http.ResponseWriter, r *http.Request, v *visitor, w
 	}
 	view.Code, view.Errors = string(why.code), texts(why.errors)
 	view.RetryAfter = g.announce(w, v, status, why.wait)
-	g.offerOthers(&view, g.voice(r), v.prefix+g.BasePath+"/account")
+	g.offerOthers(&view, g.voice(r, v), v.prefix+g.BasePath+"/account")
 	g.writePage(w, status, "account", view)
 }
 

@@ -162,7 +162,7 @@ func (g *Gate) nextChallenge(r *http.Request, v *visitor, answered captchaRespon
 	if err != nil {
 		return nil
 	}
-	challenge, err := g.newChallenge(r, known[0], g.again(r, answered, true), failures)
+	challenge, err := g.newChallenge(r, known[0], g.again(r, v, answered, true), failures)
 	if err != nil {
 		return nil
 	}
@@ -171,8 +171,8 @@ func (g *Gate) nextChallenge(r *http.Request, v *visitor, answered captchaRespon
 
 // again is the wish for another challenge like the one answered, after the answer
 // was wrong or too late to be judged.
-func (g *Gate) again(r *http.Request, c captchaResponse, script bool) wish {
-	wanted := wish{kind: captcha.Image, purpose: c.purpose, voice: g.voice(r), script: script}
+func (g *Gate) again(r *http.Request, v *visitor, c captchaResponse, script bool) wish {
+	wanted := wish{kind: captcha.Image, purpose: c.purpose, voice: g.voice(r, v), script: script}
 	if claims, err := g.captchas.Unpack(c.token); err == nil {
 		wanted.kind = claims.Kind
 		if claims.Kind == captcha.Audio {
@@ -191,10 +191,16 @@ var voices = func() language.Matcher {
 	return language.NewMatcher(tags)
 }()
 
-// voice is the language chosen on the page, else that of the browser.
-func (g *Gate) voice(r *http.Request) string {
+// voice is the language chosen for the sound, else that chosen for the pages,
+// else that of the browser.
+func (g *Gate) voice(r *http.Request, v *visitor) string {
 	if chosen := original(r).Query().Get("voice"); slices.Contains(captcha.Languages(), chosen) {
 		return chosen
+	}
+	if v.chosen != "" {
+		if _, i, confidence := voices.Match(language.Make(string(v.chosen))); confidence != language.No {
+			return captcha.Languages()[i]
+		}
 	}
 	accepted := r.Header.Get("Accept-Language")
 	if len(accepted) > maxAcceptLanguage {
@@ -271,7 +277,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 	var challenge captcha.Challenge
 	if err == nil {
 		known = append(known, browser{}) // one that no form accepts, where there is no other
-		challenge, err = g.newChallenge(r, known[0], wish{kind: kind, purpose: purpose, voice: g.voice(r), script: true}, failures)
+		challenge, err = g.newChallenge(r, known[0], wish{kind: kind, purpose: purpose, voice: g.voice(r, v), script: true}, failures)
 	}
 	if err != nil {
 		g.failJSON(w, v, refusal{code: g.fault(err), wait: retryAfter(err)})

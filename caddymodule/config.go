@@ -149,7 +149,8 @@ type PageConfig struct {
 	Contact string `json:"contact,omitempty"`
 
 	// The languages offered, as BCP 47 tags; the first one is used where a
-	// browser asks for none of them. Default: all that are built in.
+	// browser asks for none of them and nobody chose one. Default: all that are
+	// built in.
 	Languages []string `json:"languages,omitempty"`
 }
 

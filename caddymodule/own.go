@@ -57,6 +57,7 @@ var ownPages = map[string]ownPage{
 	"sign-up":            {allow: allowGetPost, serve: (*Gate).serveSignUp, has: (*Gate).signsUp},
 	"second-step":        {allow: allowGetPost, serve: (*Gate).serveSecondStep, has: (*Gate).sendsCodes},
 	"second-step/resend": {allow: http.MethodPost, serve: (*Gate).serveResend, has: (*Gate).sendsCodes},
+	"language":           {allow: allowGet, serve: (*Gate).serveLanguage, has: (*Gate).hasLanguages},
 	"password-strength":  {allow: http.MethodPost, serve: (*Gate).serveStrength, has: (*Gate).setsPasswords},
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -281,15 +282,23 @@ func (g *Gate) judgeStep(w http.ResponseWriter, r *http.Request, v *visitor) {
 	}
 }
 
+// plainDigit is 0 to 9 for a digit of any script, which some keyboards type, and
+// drops all else. Each script has its ten in a row.
+func plainDigit(c rune) rune {
+	if !unicode.IsDigit(c) {
+		return -1
+	}
+	zero := c
+	for unicode.IsDigit(zero - 1) {
+		zero--
+	}
+	return '0' + (c-zero)%10
+}
+
 // tryCode judges a code and, if it is right, finishes what waited for it.
 func (g *Gate) tryCode(r *http.Request, v *visitor, token string, p secondstep.Pending, typed string) verdict {
 	ctx := detached(r)
-	digits := strings.Map(func(c rune) rune {
-		if c < '0' || c > '9' {
-			return -1
-		}
-		return c
-	}, typed)
+	digits := strings.Map(plainDigit, typed)
 	if digits == "" {
 		return verdict{code: codeSecondStepRequired}
 	}

@@ -80,7 +80,7 @@ func (g *Gate) prepare(w http.ResponseWriter, r *http.Request, v *visitor) {
 		}
 	}
 	v.prefix = pathPrefix(r)
-	v.lang = g.site.Language(r.Header.Get("Accept-Language"))
+	g.chooseLanguage(r, v)
 }
 
 // ownPath returns the request's path if the gate answers it. It looks at the

@@ -35,7 +35,7 @@ func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 		default:
 			wanted := wish{kind: captcha.Image, purpose: purposeLogin}
 			if query.Get("kind") == captcha.Audio.String() {
-				wanted.kind, wanted.voice = captcha.Audio, g.voice(r)
+				wanted.kind, wanted.voice = captcha.Audio, g.voice(r, v)
 			}
 			wanted.named = query.Has("kind")
 			g.showSignIn(w, r, v, signInForm{status: http.StatusOK, returnTo: returnTo, wanted: wanted})
@@ -126,7 +126,7 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 		g.showSignIn(w, r, v, signInForm{
 			status: why.code.status(), code: why.code, wait: why.wait,
 			userName: fields.username, remember: fields.remember, returnTo: fields.returnTo,
-			wanted: g.again(r, fields.captcha, false),
+			wanted: g.again(r, v, fields.captcha, false),
 		})
 		return
 	}
@@ -134,7 +134,7 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 	if known := g.knownBrowsers(v); len(known) > 0 {
 		// Without a new challenge the reply is still right; the script asks for one.
 		if failures, err := g.failures(r, known, fields.username); err == nil && g.asks(failures) {
-			if challenge, err := g.newChallenge(r, known[0], g.again(r, fields.captcha, true), failures); err == nil {
+			if challenge, err := g.newChallenge(r, known[0], g.again(r, v, fields.captcha, true), failures); err == nil {
 				f.captcha = g.challengeJSON(v, challenge)
 			}
 		}

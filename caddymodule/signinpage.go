@@ -53,7 +53,7 @@ func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fo
 	view.RefreshURL = g.refreshURL(v, form, view.ReturnTo)
 	voice := form.wanted.voice
 	if voice == "" {
-		voice = g.voice(r)
+		voice = g.voice(r, v)
 	}
 	g.offerOthers(&view, voice, v.prefix+g.Login[0])
 	g.writePage(w, form.status, "sign-in", view)

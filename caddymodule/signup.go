@@ -39,7 +39,7 @@ func (g *Gate) serveSignUp(w http.ResponseWriter, r *http.Request, v *visitor) {
 	default:
 		wanted := wish{kind: captcha.Image, purpose: purposeSignUp}
 		if query.Get("kind") == captcha.Audio.String() {
-			wanted.kind, wanted.voice = captcha.Audio, g.voice(r)
+			wanted.kind, wanted.voice = captcha.Audio, g.voice(r, v)
 		}
 		g.showSignUp(w, r, v, signUpFields{returnTo: query.Get("rd")}, wanted, refusal{})
 	}
@@ -61,7 +61,7 @@ func (g *Gate) showSignUp(w http.ResponseWriter, r *http.Request, v *visitor, f 
 	}
 	view.Code, view.Errors = string(why.code), texts(why.errors)
 	view.RetryAfter = g.announce(w, v, status, why.wait)
-	g.offerOthers(&view, g.voice(r), v.prefix+g.BasePath+"/sign-up")
+	g.offerOthers(&view, g.voice(r, v), v.prefix+g.BasePath+"/sign-up")
 	g.writePage(w, status, "sign-up", view)
 }
 
@@ -70,7 +70,7 @@ func (g *Gate) refuseSignUp(w http.ResponseWriter, r *http.Request, v *visitor, 
 	g.logger.Info("sign-up failed", g.facts(r, zap.String("user", logged(f.username)), zap.String("reason", string(why.code)))...)
 	f.captcha.purpose = purposeSignUp
 	if !wantsJSON(r) {
-		g.showSignUp(w, r, v, f, g.again(r, f.captcha, false), why)
+		g.showSignUp(w, r, v, f, g.again(r, v, f.captcha, false), why)
 		return
 	}
 	why.captcha = g.nextChallenge(r, v, f.captcha)

@@ -505,3 +505,14 @@ func TestTheSecondStepStaysBehindItsPrefix(t *testing.T) {
 		t.Errorf("after the code: %s", to)
 	}
 }
+
+func TestDigitsOfEveryScriptAreDigits(t *testing.T) {
+	for typed, want := range map[string]string{
+		"123456": "123456", "12 34-56": "123456", "１２３４５６": "123456", "٠١٢٣٤٥٦٧٨٩": "0123456789", "०१२३४५६७८९": "0123456789",
+		"𝟎𝟗𝟘𝟡": "0909", "abc": "", "½²": "",
+	} {
+		if got := strings.Map(plainDigit, typed); got != want {
+			t.Errorf("%q is %q, want %q", typed, got, want)
+		}
+	}
+}

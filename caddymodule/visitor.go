@@ -32,7 +32,9 @@ type visitor struct {
 	presented session.Presented
 	// prefix is what stands in front of the gate's paths in the browser.
 	prefix string
-	lang   page.Lang
+	// lang is the language of what the visitor reads; chosen is the same where
+	// the visitor chose it, and else "".
+	lang, chosen page.Lang
 }
 
 // isSecure is about the visitor's connection: TLS here, or a trusted proxy that

@@ -176,7 +176,10 @@ func (b *tab) still() {
 // shoot keeps a screenshot of the whole page among the artifacts.
 func (b *tab) shoot(name string) {
 	b.t.Helper()
-	picture, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: new(true)})
+	// Chromium moves a page that is written from right to left aside where there
+	// is nothing beyond the window.
+	tall, _ := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("document.documentElement.scrollHeight > innerHeight"))
+	picture, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: new(tall)})
 	if err != nil {
 		b.t.Logf("no screenshot: %v", err)
 		return

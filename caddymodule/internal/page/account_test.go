@@ -420,7 +420,7 @@ func TestAccountTellsWhoAndSinceWhen(t *testing.T) {
 	s := newSite(t, Options{})
 	page := render(t, s, "account", accountView())
 	for _, want := range []string{
-		"<bdi>alice</bdi>", "<bdi>alice@example.com</bdi>", `<time datetime="2026-03-04T04:06:07Z">2026-03-04 04:06 UTC</time>`,
+		"<bdi>alice</bdi>", "<bdi>alice@example.com</bdi>", `<time dir="auto" datetime="2026-03-04T04:06:07Z">2026-03-04 04:06 UTC</time>`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %s", want)
@@ -534,7 +534,7 @@ func TestSecondStepTellsWhereTheCodeWentAndForHowLong(t *testing.T) {
 			v.Channel, v.Destination, v.ForSignUp = c.channel, c.destination, c.forSignUp
 		}))
 		for _, want := range []string{
-			"<h1>" + s.Text("en", c.heading) + "</h1>", "<bdi>" + html.EscapeString(c.destination) + "</bdi>", c.words, "It is good for 10 minutes.",
+			"<h1>" + s.Text("en", c.heading) + "</h1>", `<bdi dir="ltr">` + html.EscapeString(c.destination) + "</bdi>", c.words, "It is good for 10 minutes.",
 		} {
 			if !strings.Contains(strings.ReplaceAll(page, "&#43;", "+"), want) {
 				t.Errorf("%+v: no %q", c, want)

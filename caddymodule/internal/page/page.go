@@ -1,7 +1,8 @@
 // Package page writes the gate's HTML pages: sign-in, sign-up, the second step,
-// the account, sign-out, and a small one for messages. Everything is embedded:
-// templates, stylesheets, scripts, and the texts of each language, also of the
-// messages that carry a code. It knows neither HTTP nor Caddy.
+// the account, sign-out, one to choose a language, and a small one for messages.
+// Everything is embedded: templates, stylesheets, scripts, and the texts of each
+// language, also of the messages that carry a code. It knows neither HTTP nor
+// Caddy.
 //
 // # What it promises
 //
@@ -154,6 +155,10 @@ type View struct {
 	// for a sound, "" as long as there are none.
 	RefreshURL, ListenURL string
 
+	// BackURL is the page that a visitor came from to choose a language, and From
+	// its name in the links of that page, "" for the sign-in page.
+	BackURL, From string
+
 	// Voices are the languages that a sound can be spoken in.
 	Voices []Voice
 	// WorkOffered offers a puzzle for the device in place of an answer;
@@ -209,7 +214,7 @@ type Site struct {
 }
 
 // pages are the templates that Render can be asked for; the others are parts.
-var pages = []string{"sign-in", "sign-up", "second-step", "account", "sign-out", "message"}
+var pages = []string{"sign-in", "sign-up", "second-step", "account", "sign-out", "message", "language"}
 
 // New reads the operator's files and tries every page in every language.
 // Errors name the option, the file, and for a template the line.
@@ -241,7 +246,7 @@ func New(o Options) (*Site, error) {
 }
 
 // Render writes a page: "sign-in", "sign-up", "second-step", "account",
-// "sign-out" or "message". It fails for an unknown name, for a template of the
+// "sign-out", "message" or "language". It fails for an unknown name, for a template of the
 // operator's that the sample data did not find out, and for an error of w.
 func (s *Site) Render(w io.Writer, name string, v View) error {
 	v.Lang = s.known(v.Lang)

@@ -81,8 +81,9 @@ func readTemplates(dir string, known []string) (map[string]string, error) {
 }
 
 // try executes every page on sample data of every kind, so that what can go
-// wrong with a template goes wrong now. The first execution also lets
-// html/template work out the escaping, once and for all.
+// wrong with a template goes wrong now. Languages differ in their words alone, so
+// that beyond the first one sample of each page is enough. The first execution
+// also lets html/template work out the escaping, once and for all.
 func (s *Site) try() error {
 	views, accountViews := samples(s.now())
 	for _, name := range pages {
@@ -90,8 +91,12 @@ func (s *Site) try() error {
 		if (&data{page: name}).Extra() {
 			list = accountViews
 		}
-		for _, lang := range s.tags {
-			for _, v := range list {
+		for i, lang := range s.tags {
+			tried := list
+			if i > 0 {
+				tried = list[i%len(list):][:1]
+			}
+			for _, v := range tried {
 				v.Lang = lang
 				if err := s.Render(io.Discard, name, v); err != nil {
 					return err
@@ -107,7 +112,7 @@ func (s *Site) try() error {
 func samples(now time.Time) (views, accountViews []View) {
 	picture := &Captcha{Token: "token", ImageURL: "/gate/challenge/token.png", Width: 240, Height: 80, ExpiresAt: now, Length: 5}
 	sound := &Captcha{Token: "token", AudioURL: "/gate/challenge/token.wav", Width: 240, Height: 80, ExpiresAt: now}
-	base := View{BasePath: "/gate", LoginPath: "/login", LogoutPath: "/logout", RefreshURL: "/login"}
+	base := View{BasePath: "/gate", LoginPath: "/login", LogoutPath: "/logout", RefreshURL: "/login", BackURL: "/login"}
 	for _, captcha := range []*Captcha{nil, picture, sound} {
 		for _, humanOnly := range []bool{false, true} {
 			for _, code := range []string{"", "captcha_wrong", "credentials_wrong", "throttled"} {
@@ -117,6 +122,7 @@ func samples(now time.Time) (views, accountViews []View) {
 					v.Prefix, v.ListenURL, v.RetryAfter, v.RememberOffered, v.Remember = "/app", "/login?kind=audio", 30, true, true
 					v.ReturnTo, v.UserName, v.SignedInAs = "/wiki", "alice", "alice"
 					v.SignUpOffered, v.AccountOffered = true, true
+					v.From, v.BackURL = "sign-up", "/app/gate/sign-up"
 				}
 				views = append(views, v)
 			}

@@ -14,8 +14,8 @@ import (
 const maxPresented = 4
 
 // Cookies knows the names and attributes of the gate's cookies: the session's,
-// the browser's, which challenges are bound to, and that of a sign-in which
-// waits for its second step (SES-6).
+// the browser's, which challenges are bound to, that of a sign-in which waits
+// for its second step (SES-6), and that of the language chosen for the pages.
 type Cookies struct {
 	// Name is the session cookie's name without prefix.
 	Name string
@@ -29,9 +29,9 @@ type Presented struct {
 	sessions  [maxPresented]string
 	browsers  [maxPresented]string
 	pendings  [maxPresented]string
-	nSessions int
-	nBrowsers int
-	nPendings int
+	languages [maxPresented]string
+
+	nSessions, nBrowsers, nPendings, nLanguages int
 }
 
 // Sessions are the values under the session cookie's name, at most four.
@@ -43,9 +43,14 @@ func (p *Presented) Browsers() []string { return p.browsers[:p.nBrowsers] }
 // Pendings are the values under the cookie name of second steps, at most four.
 func (p *Presented) Pendings() []string { return p.pendings[:p.nPendings] }
 
+// Languages are the values under the cookie name of the chosen language, at most
+// four.
+func (p *Presented) Languages() []string { return p.languages[:p.nLanguages] }
+
 const (
-	browserSuffix = "_browser"
-	pendingSuffix = "_pending"
+	browserSuffix  = "_browser"
+	pendingSuffix  = "_pending"
+	languageSuffix = "_lang"
 )
 
 // prefix is what RFC 6265bis browsers hold a cookie to: __Host- cannot be set
@@ -127,6 +132,11 @@ func (c Cookies) takeLine(line, prefix string, p *Presented) string {
 				p.pendings[p.nPendings] = value
 				p.nPendings++
 			}
+		case prefix + c.Name + languageSuffix:
+			if p.nLanguages < maxPresented {
+				p.languages[p.nLanguages] = value
+				p.nLanguages++
+			}
 		}
 	}
 	if !cut {
@@ -147,7 +157,7 @@ func (c Cookies) ours(name string) bool {
 	name = strings.TrimFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || unicode.IsSpace(r) })
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "__Host-"), "__Secure-")
 	rest, ok := strings.CutPrefix(name, c.Name)
-	return ok && (rest == "" || rest == browserSuffix || rest == pendingSuffix)
+	return ok && (rest == "" || rest == browserSuffix || rest == pendingSuffix || rest == languageSuffix)
 }
 
 // SetSession writes the session cookie. A lifetime of 0 makes it end with the
@@ -175,6 +185,15 @@ func (c Cookies) SetPending(w http.ResponseWriter, secure bool, token string, li
 // ClearPending makes the browser forget the cookie of a second step.
 func (c Cookies) ClearPending(w http.ResponseWriter, secure bool) {
 	c.set(w, secure, c.Name+pendingSuffix, "", -1)
+}
+
+// languageLifetime is how long a choice of language is remembered. It says
+// nothing about who the visitor is.
+const languageLifetime = 365 * 24 * time.Hour
+
+// SetLanguage writes the cookie of the chosen language.
+func (c Cookies) SetLanguage(w http.ResponseWriter, secure bool, tag string) {
+	c.set(w, secure, c.Name+languageSuffix, tag, maxAge(languageLifetime))
 }
 
 func maxAge(lifetime time.Duration) int { return int(min(lifetime/time.Second, math.MaxInt32)) }

@@ -52,6 +52,12 @@ func TestSES8_SetCookie(t *testing.T) {
 			"__Host-captcha_gate_pending=P; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"},
 		{"pending cleared", func(w http.ResponseWriter) { hostOnly.ClearPending(w, false) },
 			"captcha_gate_pending=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"},
+		{"language over https", func(w http.ResponseWriter) { hostOnly.SetLanguage(w, true, "zh-Hant") },
+			"__Host-captcha_gate_lang=zh-Hant; Path=/; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax"},
+		{"language over http", func(w http.ResponseWriter) { hostOnly.SetLanguage(w, false, "de") },
+			"captcha_gate_lang=de; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"},
+		{"language with a domain", func(w http.ResponseWriter) { wide.SetLanguage(w, true, "de") },
+			"__Secure-captcha_gate_lang=de; Path=/; Domain=example.org; Max-Age=31536000; HttpOnly; Secure; SameSite=Lax"},
 		{"longer than a number holds everywhere", func(w http.ResponseWriter) { hostOnly.SetSession(w, true, "T", math.MaxInt64) },
 			"__Host-captcha_gate=T; Path=/; Max-Age=2147483647; HttpOnly; Secure; SameSite=Lax"},
 	} {
@@ -73,13 +79,14 @@ func TestWhatIsSetIsTaken(t *testing.T) {
 			w := httptest.NewRecorder()
 			c.SetSession(w, secure, "TOKEN", time.Hour)
 			c.SetBrowser(w, secure, "ID", 0)
+			c.SetLanguage(w, secure, "de")
 			r := httptest.NewRequest("GET", "/", nil)
 			for _, cookie := range w.Result().Cookies() {
 				r.AddCookie(cookie)
 			}
 			p := c.Take(r.Header, secure)
-			if !slices.Equal(p.Sessions(), []string{"TOKEN"}) || !slices.Equal(p.Browsers(), []string{"ID"}) {
-				t.Errorf("%+v, secure %t: %q, %q", c, secure, p.Sessions(), p.Browsers())
+			if !slices.Equal(p.Sessions(), []string{"TOKEN"}) || !slices.Equal(p.Browsers(), []string{"ID"}) || !slices.Equal(p.Languages(), []string{"de"}) {
+				t.Errorf("%+v, secure %t: %q, %q, %q", c, secure, p.Sessions(), p.Browsers(), p.Languages())
 			}
 			if _, ok := r.Header["Cookie"]; ok {
 				t.Errorf("%+v, secure %t: left %q", c, secure, r.Header["Cookie"])
@@ -128,6 +135,7 @@ func TestSES12_NothingOfTheGateGoesOn(t *testing.T) {
 		{lines: []string{"__Host-__Secure-captcha_gate=T; a=1"}, left: []string{"a=1"}},
 		{lines: []string{"captcha_gate_browser=B; a=1; __Secure-captcha_gate_browser=C"}, left: []string{"a=1"}},
 		{lines: []string{"captcha_gate_pending=P; a=1; __Secure-captcha_gate_pending=Q; __Host-captcha_gate_pending=R"}, left: []string{"a=1"}},
+		{lines: []string{"captcha_gate_lang=de; a=1; __Secure-captcha_gate_lang=fr; __Host-captcha_gate_lang=ru"}, left: []string{"a=1"}},
 		{lines: []string{"captcha_gate; a=1; captcha_gate=; captcha_gate_browser"}, left: []string{"a=1"}},
 		// without a value
 		{lines: []string{"__Host-captcha_gate"}, sessions: []string{""}},
@@ -159,12 +167,27 @@ func TestSES6_ThePendingCookieIsNeitherSessionNorBrowser(t *testing.T) {
 	}
 }
 
+func TestTheLanguageCookieIsTakenAndBounded(t *testing.T) {
+	h := http.Header{"Cookie": {"captcha_gate_lang=de; a=1; " + strings.Repeat("captcha_gate_lang=fr; ", 100) + "captcha_gate_lang"}}
+	p := hostOnly.Take(h, false)
+	if !slices.Equal(p.Languages(), []string{"de", "fr", "fr", "fr"}) || len(p.Sessions())+len(p.Browsers())+len(p.Pendings()) != 0 {
+		t.Errorf("took %q, %q, %q, %q", p.Languages(), p.Sessions(), p.Browsers(), p.Pendings())
+	}
+	if got := h["Cookie"]; !slices.Equal(got, []string{"a=1"}) {
+		t.Errorf("left %q", got)
+	}
+	p = hostOnly.Take(http.Header{"Cookie": {"captcha_gate_lang=de; __Host-captcha_gate_lang=ru"}}, true)
+	if !slices.Equal(p.Languages(), []string{"ru"}) {
+		t.Errorf("over https took %q", p.Languages())
+	}
+}
+
 // TestSES12_BlanksThatOthersDrop: many programs strip more than HTTP's blanks
 // from a name, so a neighbouring host can plant "\u2000__Host-..." past the
 // browser's rules. Such a name is cut for the upstream, and never believed.
 func TestSES12_BlanksThatOthersDrop(t *testing.T) {
 	for _, blank := range []string{"\u2000", "\u00a0", "\u0085", "\u3000", "\u2028", "\v", "\f", "\x1f", "\x00", "\x7f", "\r\n"} {
-		for _, name := range []string{"__Host-captcha_gate", "captcha_gate", "captcha_gate_browser"} {
+		for _, name := range []string{"__Host-captcha_gate", "captcha_gate", "captcha_gate_browser", "captcha_gate_lang"} {
 			checkTake(t, hostOnly, true, taken{lines: []string{"a=1; " + blank + name + "=x; " + name + blank + "=x"}, left: []string{"a=1"}})
 		}
 		checkTake(t, hostOnly, false, taken{lines: []string{blank + "captcha_gate=x; a=1"}, left: []string{"a=1"}})
@@ -177,7 +200,7 @@ func TestSES12_OtherCookiesStayByteForByte(t *testing.T) {
 		"captcha_gate_browsers=1", "captcha_gates=1", "xcaptcha_gate=1", "captcha_gate.x=1", "captcha_gate[x]=1", "CAPTCHA_GATE=1",
 		"Captcha_Gate=1", "__host-captcha_gatex=1", "__Host-my_captcha_gate=1", "a=captcha_gate", "a=captcha_gate=1", "=captcha_gate=1",
 		"a=__Host-captcha_gate", `"captcha_gate"=1`, "captcha gate=1", "captcha%5Fgate=1", "-captcha_gate=1", "captcha_gate_=1",
-		"captcha_gate_brow=1", "\x01a\xff=\xfe", "  captcha_gateway=1 ; b ",
+		"captcha_gate_brow=1", "captcha_gate_language=1", "captcha_gate_lan=1", "\x01a\xff=\xfe", "  captcha_gateway=1 ; b ",
 	} {
 		checkTake(t, hostOnly, true, taken{lines: []string{line}, left: []string{line}})
 		if line != "" {
@@ -261,6 +284,7 @@ var gateNames = []string{
 	"captcha_gate", "__Host-captcha_gate", "__Secure-captcha_gate", "__Host-__Secure-captcha_gate",
 	"captcha_gate_browser", "__Host-captcha_gate_browser", "__Secure-captcha_gate_browser", "__Host-__Secure-captcha_gate_browser",
 	"captcha_gate_pending", "__Host-captcha_gate_pending", "__Secure-captcha_gate_pending", "__Host-__Secure-captcha_gate_pending",
+	"captcha_gate_lang", "__Host-captcha_gate_lang", "__Secure-captcha_gate_lang", "__Host-__Secure-captcha_gate_lang",
 }
 
 func parse(lines []string) []http.Cookie {
@@ -279,6 +303,7 @@ func FuzzCookieHeader(f *testing.F) {
 	f.Add("captcha_gate=T;captcha_gate_browser=\"B\"", "c=3", false, false)
 	f.Add(`a="x; __Secure-captcha_gate=T; b=y"`, " ; ", true, true)
 	f.Add("captcha_gate; =; ;;captcha_gate=1;captcha_gate=2;captcha_gate=3", "captcha_gate=4; captcha_gate=5", false, true)
+	f.Add("captcha_gate_lang=de; a=1", "__Host-captcha_gate_lang=fr", true, false)
 	f.Add("\u2000__Host-captcha_gate=x", "my_captcha_gate_browser=1; a", true, false)
 	f.Fuzz(func(t *testing.T, line1, line2 string, secure, domain bool) {
 		if strings.Count(line1+line2, ";") > 2500 {
@@ -316,7 +341,7 @@ func FuzzCookieHeader(f *testing.F) {
 		for _, kind := range []struct {
 			name   string
 			values []string
-		}{{prefix + "captcha_gate", p.Sessions()}, {prefix + "captcha_gate_browser", p.Browsers()}, {prefix + "captcha_gate_pending", p.Pendings()}} {
+		}{{prefix + "captcha_gate", p.Sessions()}, {prefix + "captcha_gate_browser", p.Browsers()}, {prefix + "captcha_gate_pending", p.Pendings()}, {prefix + "captcha_gate_lang", p.Languages()}} {
 			if len(kind.values) == 4 || strings.ContainsAny(line1+line2, "\r\n") {
 				continue // there may have been more; net/http drops line ends around a name, which no server lets in
 			}

@@ -139,7 +139,14 @@
     digits.setAttribute('aria-describedby', `${hint.id} ${digits.getAttribute('aria-describedby')}`);
 
     // Digits of East Asian keyboards are wide ones.
-    const clean = (text) => text.normalize('NFKC').replace(/\D/g, '').slice(0, count);
+    // Keyboards of some languages type digits of their own; each script has its ten
+    // in a row, the first of which is the one before which there is no digit.
+    const plain = (digit) => {
+      let zero = digit.codePointAt(0);
+      while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--;
+      return String((digit.codePointAt(0) - zero) % 10);
+    };
+    const clean = (text) => text.replace(/\p{Nd}/gu, plain).replace(/\D/g, '').slice(0, count);
     function tidy() {
       const value = clean(digits.value);
       if (value !== digits.value) digits.value = value;
