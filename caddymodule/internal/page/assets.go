@@ -54,7 +54,7 @@ var (
 )
 
 // slim leaves out what only people read: comments on lines of their own,
-// indentation and empty lines. That is a quarter of what a phone loads. None of
+// indentation and empty lines. That is a sixth of what a phone loads. None of
 // the gate's own files has a text that goes over several lines.
 func slim(ext string, body []byte) []byte {
 	switch ext {
