@@ -16,11 +16,11 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "captcha-gate",
-		Short: "Tools of Captcha Gate: sample, answer",
+		Short: "Tools of Captcha Gate: user, doctor, sample, answer",
 		CobraFunc: func(command *cobra.Command) {
 			command.Args = cobra.NoArgs
 			command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
-			command.AddCommand(sampleCommand(), answerCommand())
+			command.AddCommand(userCommand(), doctorCommand(), sampleCommand(), answerCommand())
 		},
 	})
 }

@@ -20,11 +20,14 @@ type Secret = senders.Secret
 // its spelling in hexadecimal.
 const madeSecretBytes = 32
 
+// secretKey is where a realm's own secret is in Caddy's storage.
+func secretKey(realm string) string { return "captcha_gate/" + realm + ".secret" }
+
 // storedSecret returns the realm's own secret from Caddy's storage, and makes
 // it when there is none. All instances that share the storage get the same one;
 // asking again, as `caddy validate` does, changes nothing.
 func storedSecret(ctx context.Context, storage certmagic.Storage, realm string) (_ []byte, err error) {
-	key := "captcha_gate/" + realm + ".secret"
+	key := secretKey(realm)
 	if err := storage.Lock(ctx, key); err != nil {
 		return nil, fmt.Errorf("secret: locking %s in Caddy's storage: %w", key, err)
 	}

@@ -175,6 +175,14 @@ func takeStore(c StateConfig, realm string) (store state.Store, key string, noti
 	return store, key, notice, nil
 }
 
+// file is where a local store is kept.
+func (c StateConfig) file() string {
+	if c.File != "" {
+		return c.File
+	}
+	return filepath.Join(caddy.AppDataDir(), "captcha_gate", "state.db")
+}
+
 // opener returns the key of a store in the pool, and what opens it.
 func (c StateConfig) opener(realm string, o state.Options) (key string, open func() (state.Store, error), err error) {
 	switch c.Store {
@@ -187,10 +195,7 @@ func (c StateConfig) opener(realm string, o state.Options) (key string, open fun
 			return state.OpenRedis(options, realm, o)
 		}, nil
 	default:
-		file := c.File
-		if file == "" {
-			file = filepath.Join(caddy.AppDataDir(), "captcha_gate", "state.db")
-		}
+		file := c.file()
 		if file, err = filepath.Abs(file); err != nil {
 			return "", nil, err
 		}

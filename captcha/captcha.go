@@ -383,8 +383,13 @@ type Claims struct {
 	// Answer is secret: fmt and JSON do not show it.
 	Answer string `json:"-"`
 
-	seed [32]byte
+	seed    [32]byte
+	binding [digestLength]byte
 }
+
+// BoundTo reports whether the challenge was issued for this browser and network,
+// so that who holds the secret can find out where the issuer took a browser to be.
+func (c Claims) BoundTo(b Binding) bool { return c.binding == b.digest() }
 
 // Format hides the answer from every verb of fmt.
 func (c Claims) Format(s fmt.State, _ rune) {
@@ -401,7 +406,7 @@ func (m *Maker) Unpack(token string) (Claims, error) {
 	return Claims{
 		Kind: c.kind, Level: c.level, Purpose: c.purpose, Language: c.language,
 		Epoch: c.epoch, ExpiresAt: c.expires, ID: opened.Nonce, Answer: c.answer,
-		seed: m.keys.Seed(opened, "drawing"),
+		seed: m.keys.Seed(opened, "drawing"), binding: c.binding,
 	}, nil
 }
 

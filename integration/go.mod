@@ -6,6 +6,7 @@ require (
 	github.com/captcha-gate/captcha-gate v0.0.0
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.22.1
+	github.com/creack/pty v1.1.24
 	github.com/emersion/go-smtp v0.25.1
 )
 

@@ -20,15 +20,14 @@ var (
 	ErrChanged = errors.New("user was changed in the meantime")
 	// ErrNotLocked: there is nothing to approve.
 	ErrNotLocked = errors.New("user is not locked")
+	// ErrNoEffect is the refusal of an edit that the rest of the line, or of the file, would make pointless.
+	ErrNoEffect = errors.New("the entry could not be used after that: its line is damaged or too long, " +
+		"or the file has too many different hash costs")
+	// ErrOthers is the refusal of an edit that would keep somebody else out.
+	ErrOthers = errors.New("another user could not sign in after that: the file has too many different hash costs")
 )
 
-var (
-	errHash = errors.New("hash cannot be used")
-	// errNoEffect is the refusal of an edit that the rest of the line, or of the file, would make pointless.
-	errNoEffect = errors.New("the entry could not be used after that: its line is damaged or too long, " +
-		"or the file has too many different hash costs")
-	errOthers = errors.New("another user could not sign in after that: the file has too many different hash costs")
-)
+var errHash = errors.New("hash cannot be used")
 
 // Editor changes a users file. It is safe for concurrent use, also by several processes: of two edits, one sees the
 // other's result (USR-9). All its methods wait for up to some seconds for others who edit, and their errors name the file.
@@ -142,6 +141,26 @@ func (e *Editor) PutHash(name, hash string) error {
 	}, func(after *Table) bool { return after.signsIn(name) })
 }
 
+// ReplaceHash gives a user another hash, whatever it was before. A user who is locked stays so; an entry that could not
+// sign in is mended. The error wraps [ErrUnknown] when there is no such user.
+func (e *Editor) ReplaceHash(name, hash string) error {
+	if err := validHash(hash); err != nil {
+		return err
+	}
+	locked := false
+	return e.edit(name, func(d *document, before *Table) error {
+		if _, known := before.entries[name]; !known {
+			return ErrUnknown
+		}
+		if locked = before.Locked(name); locked {
+			d.setHash(d.find(name), lockMark+hash)
+		} else {
+			d.setHash(d.find(name), hash)
+		}
+		return nil
+	}, func(after *Table) bool { return after.Locked(name) == locked && (locked || after.signsIn(name)) })
+}
+
 // Remove removes all lines of a user. The error wraps [ErrUnknown] when there are none.
 func (e *Editor) Remove(name string) error {
 	return e.edit(name, func(d *document, before *Table) error {
@@ -195,14 +214,14 @@ func edited(old []byte, name string, change func(*document, *Table) error, done 
 	text := d.bytes()
 	after, _ := parse(text, [32]byte{})
 	if !done(after) {
-		return nil, errNoEffect
+		return nil, ErrNoEffect
 	}
 	for other, entry := range before.entries {
 		if other == name || entry.work == unusable {
 			continue
 		}
 		if now := after.entries[other]; now.work == unusable || now.fingerprint != entry.fingerprint {
-			return nil, errOthers
+			return nil, ErrOthers
 		}
 	}
 	return text, nil

@@ -110,7 +110,7 @@ func TestUSR4_EditsLeaveEverythingElseAsItIs(t *testing.T) {
 		{"put who has none", put, "bob\r\nann\r\n", edited + "\r\nann\r\n", nil},
 		{"put who has an empty one", put, "bob:\n", edited + "\n", nil},
 		{"put the same", put, edited + "\r\n", "", nil},
-		{"put on a line that stays too long", put, "bob:x:" + strings.Repeat("x", maxLine) + "\n", "", errNoEffect},
+		{"put on a line that stays too long", put, "bob:x:" + strings.Repeat("x", maxLine) + "\n", "", ErrNoEffect},
 		{"put on a line with a long hash", put, "bob:" + strings.Repeat("x", maxLine) + "\n", edited + "\n", nil},
 
 		{"remove", remove, "#\r\n" + bob + "\r\n" + ann + "\r\n", "#\r\n" + ann + "\r\n", nil},
@@ -129,7 +129,7 @@ func TestUSR4_EditsLeaveEverythingElseAsItIs(t *testing.T) {
 		{"approve who is open", approve, bob, "", ErrNotLocked},
 		{"approve who has a bad hash", approve, "bob:x!", "", ErrNotLocked},
 		{"approve who has a hash behind the lock", approve, bob + "\nbob:!" + sha, "", ErrNotLocked},
-		{"approve who would have no hash", approve, "bob:!*", "", errNoEffect},
+		{"approve who would have no hash", approve, "bob:!*", "", ErrNoEffect},
 		{"approve who is unknown", approve, ann, "", ErrUnknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -184,10 +184,10 @@ func TestEditNeverLocksAnotherUserOut(t *testing.T) {
 	}
 	path := rested(t, text.String())
 	e := NewEditor(path)
-	if err := e.PutHash("first", hashAPR1); !errors.Is(err, errOthers) {
+	if err := e.PutHash("first", hashAPR1); !errors.Is(err, ErrOthers) {
 		t.Errorf("put: %v", err)
 	}
-	if err := e.Add("bob", hashAPR1, AddOptions{}); !errors.Is(err, errNoEffect) {
+	if err := e.Add("bob", hashAPR1, AddOptions{}); !errors.Is(err, ErrNoEffect) {
 		t.Errorf("add: %v", err)
 	}
 	if read(t, path) != text.String() {

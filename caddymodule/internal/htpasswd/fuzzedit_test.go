@@ -103,8 +103,8 @@ func checkRefusal(t *testing.T, before *Table, known bool, what int, name string
 	case errors.Is(err, ErrUnknown) && what >= fuzzSet && what != fuzzPut && !known:
 	case errors.Is(err, ErrChanged) && what == fuzzSet && known && !before.signsIn(name):
 	case errors.Is(err, ErrNotLocked) && what == fuzzApprove && known && !before.Locked(name):
-	case errors.Is(err, errNoEffect) && (what == fuzzApprove || what == fuzzPut || len(before.work) == maxKinds):
-	case errors.Is(err, errOthers) && len(before.work) == maxKinds:
+	case errors.Is(err, ErrNoEffect) && (what == fuzzApprove || what == fuzzPut || len(before.work) == maxKinds):
+	case errors.Is(err, ErrOthers) && len(before.work) == maxKinds:
 	default:
 		t.Fatalf("edit %d of %q, known %v: %v", what, name, known, err)
 	}

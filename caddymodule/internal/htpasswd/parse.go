@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"iter"
 	rand2 "math/rand/v2"
 	"slices"
 	"strings"
@@ -48,17 +49,8 @@ func Parse(data []byte) (*Table, []Problem) {
 
 // parse is Parse with dummy hashes made from seed.
 func parse(data []byte, seed [32]byte) (*Table, []Problem) {
-	// One copy for the whole file; names and hashes point into it.
-	text := strings.TrimPrefix(string(data), byteOrderMark)
-	// The number of entries, were there no duplicates, for a map that need not grow.
-	expect := min(bytes.Count(data, []byte{'\n'})+1, len(data)/minEntry+1)
-	r := reader{
-		table:  Table{entries: make(map[string]entry, expect)},
-		random: rand2.NewChaCha8(seed),
-	}
-	for number := 1; text != ""; number++ {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
+	r := newReader(data, seed)
+	for number, line := range lines(data) {
 		if reason := r.line(line); reason != "" {
 			r.problems = append(r.problems, Problem{number, reason})
 		}
@@ -69,12 +61,36 @@ func parse(data []byte, seed [32]byte) (*Table, []Problem) {
 	return &r.table, r.problems
 }
 
+// lines are the lines of a users file without their line feeds, counted from 1.
+func lines(data []byte) iter.Seq2[int, string] {
+	// One copy for the whole file; names and hashes point into it.
+	text := strings.TrimPrefix(string(data), byteOrderMark)
+	return func(yield func(int, string) bool) {
+		for number := 1; text != ""; number++ {
+			var line string
+			line, text, _ = strings.Cut(text, "\n")
+			if !yield(number, line) {
+				return
+			}
+		}
+	}
+}
+
 // reader fills a table line by line.
 type reader struct {
 	table    Table
 	problems []Problem
 	random   *rand2.ChaCha8
 	buffer   []byte
+}
+
+func newReader(data []byte, seed [32]byte) reader {
+	// The number of entries, were there no duplicates, for a map that need not grow.
+	expect := min(bytes.Count(data, []byte{'\n'})+1, len(data)/minEntry+1)
+	return reader{
+		table:  Table{entries: make(map[string]entry, expect)},
+		random: rand2.NewChaCha8(seed),
+	}
 }
 
 // line takes in one line and returns what is wrong with it.

@@ -10,8 +10,12 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// ErrPassword is wrapped when no hash can be made of a password.
-var ErrPassword = errors.New("password cannot be used")
+var (
+	// ErrPassword is wrapped when no hash can be made of a password.
+	ErrPassword = errors.New("password cannot be used")
+	// ErrTooLong is wrapped, beside [ErrPassword] or [ErrName], when length is what is wrong.
+	ErrTooLong = errors.New("it is too long")
+)
 
 // HashPassword makes a hash for the users file that Apache and nginx read as well: bcrypt of cost 10, written as $2y$
 // (CRD-12). It refuses the empty password, one with a NUL byte, and one over 72 bytes, of which bcrypt would ignore the
@@ -21,7 +25,7 @@ func HashPassword(password string) (string, error) {
 	case password == "":
 		return "", fmt.Errorf("%w: it is empty", ErrPassword)
 	case len(password) > maxBcryptPassword:
-		return "", fmt.Errorf("%w: it has over %d bytes", ErrPassword, maxBcryptPassword)
+		return "", fmt.Errorf("%w: %w: over %d bytes", ErrPassword, ErrTooLong, maxBcryptPassword)
 	case strings.Contains(password, "\x00"):
 		return "", fmt.Errorf("%w: it has a NUL byte", ErrPassword)
 	}
@@ -48,7 +52,7 @@ func ValidName(name string) error {
 	case name == "":
 		why = "it is empty"
 	case len(name) > maxNewName:
-		why = fmt.Sprintf("it has over %d bytes", maxNewName)
+		return fmt.Errorf("%w: %w: over %d bytes", ErrName, ErrTooLong, maxNewName)
 	case !utf8.ValidString(name):
 		why = "it is not UTF-8"
 	case strings.Contains(name, ":"):
