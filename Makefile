@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance timing lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance timing docs lint
 
 FUZZTIME ?= 60s
 
@@ -50,6 +50,9 @@ conformance: tools ## which tests show which security requirement, and how they 
 
 timing: ## whether users can be told by the time of a refusal; fifteen minutes on a quiet machine
 	go test -run '^$$' -bench CRD6 -benchtime 1x -timeout 1h -v ./caddymodule | grep -v '^{'
+
+docs: ## docs/reference.md, from the comments of the options
+	go run ./docs/generate
 
 lint:
 	golangci-lint run ./...

@@ -58,7 +58,7 @@ type SecondStepConfig struct {
 	// By what codes are sent: "sms" or "email", to the user's number or address
 	// in the contacts file. "none" asks for no code at sign-in; senders of e-mail
 	// then only confirm the address of a sign-up. A user who has no such contact
-	// cannot sign in.
+	// cannot sign in. Default: none.
 	Channel string `json:"channel,omitempty"`
 
 	// What sends. The first that can send by a channel is taken.

@@ -87,6 +87,19 @@ func (c *StateConfig) unmarshal(b block) error {
 	return b.noBlock("state")
 }
 
+// unmarshal reads what follows the word state. Syntax:
+//
+//	redis <url> {
+//		addresses         <host:port>...
+//		master            <name>
+//		username          <name>
+//		password          <password>
+//		sentinel_username <name>
+//		sentinel_password <password>
+//		ca                <file>
+//		certificate       <file>
+//		key               <file>
+//	}
 func (c *RedisConfig) unmarshal(b block) error {
 	b = block{Dispenser: b.Dispenser, words: map[string]func() error{}}
 	b.words["addresses"] = func() error { return someTexts(b, &c.Addresses) }

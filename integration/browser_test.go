@@ -80,6 +80,8 @@ func TestBrowser(t *testing.T) {
 		{"sign up", testSignUp},
 		{"sign up without JavaScript", testSignUpWithoutJavaScript},
 		{"sign up and wait for approval", testSignUpAwaitsApproval},
+		{"single-page app", testSinglePageApp},
+		{"themes", testThemes},
 		{"picture for the docs", testDocsPicture},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ require (
 	github.com/chromedp/chromedp v0.22.1
 	github.com/creack/pty v1.1.24
 	github.com/emersion/go-smtp v0.25.1
+	go.yaml.in/yaml/v3 v3.0.5
 )
 
 require (

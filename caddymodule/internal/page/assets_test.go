@@ -3,6 +3,8 @@ package page
 import (
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -282,18 +284,35 @@ func properties(css string) map[string]string {
 	return found
 }
 
-func TestContrastIsEnoughInLightAndDark(t *testing.T) {
-	css := stylesheets(t)
-	light, dark := map[string]string{}, map[string]string{}
+// schemes reads the properties that a stylesheet sets, and those that it sets for
+// dark systems.
+func schemes(t *testing.T, css string) (light, dark map[string]string) {
+	t.Helper()
+	before, rest, ok := strings.Cut(css, "@media (prefers-color-scheme: dark) {")
+	inside, _, closed := strings.Cut(rest, "\n}\n")
+	if ok != closed {
+		t.Fatal("the dark scheme does not end")
+	}
+	return properties(before), properties(inside)
+}
+
+// ownSchemes are the properties of the gate's own stylesheets.
+func ownSchemes(t *testing.T) (light, dark map[string]string) {
+	t.Helper()
+	light, dark = map[string]string{}, map[string]string{}
 	for _, name := range []string{"gate.css", "account.css"} {
-		before, rest, ok := strings.Cut(asset(t, name), "@media (prefers-color-scheme: dark) {")
-		inside, _, closed := strings.Cut(rest, "\n}\n")
-		if !ok || !closed {
+		lightOf, darkOf := schemes(t, asset(t, name))
+		if len(darkOf) == 0 {
 			t.Fatalf("%s: no dark scheme", name)
 		}
-		maps.Copy(light, properties(before))
-		maps.Copy(dark, properties(inside))
+		maps.Copy(light, lightOf)
+		maps.Copy(dark, darkOf)
 	}
+	return light, dark
+}
+
+func TestContrastIsEnoughInLightAndDark(t *testing.T) {
+	light, dark := ownSchemes(t)
 	for name := range light {
 		if name != "--gate-radius" && name != "--gate-font" && dark[name] == "" {
 			t.Errorf("%s has no dark value", name)
@@ -304,44 +323,98 @@ func TestContrastIsEnoughInLightAndDark(t *testing.T) {
 			t.Errorf("%s has no light value", name)
 		}
 	}
-	if used := captures(`var\((--gate-[\w-]+)\)`, css); !slices.Equal(used, slices.Sorted(maps.Keys(light))) {
+	if used := captures(`var\((--gate-[\w-]+)\)`, stylesheets(t)); !slices.Equal(used, slices.Sorted(maps.Keys(light))) {
 		t.Errorf("used %v, set %v", used, slices.Sorted(maps.Keys(light)))
 	}
 	for scheme, colours := range map[string]map[string]string{"light": light, "dark": dark} {
-		colour := func(name string) [3]float64 { return rgbOf(t, colours["--gate-"+name]) }
-		// Behind the card there is at most so much of the accent.
-		glow := mix(colour("accent"), colour("background"), .16)
-		alert := mix(colour("error"), colour("card"), .07)
-		for _, c := range []struct {
-			what     string
-			fore, on [3]float64
-			least    float64
-		}{
-			{"text on card", colour("text"), colour("card"), 4.5},
-			{"text in field", colour("text"), colour("field"), 4.5},
-			{"text in alert", colour("text"), alert, 4.5},
-			{"muted on card", colour("muted"), colour("card"), 4.5},
-			{"muted on background", colour("muted"), colour("background"), 4.5},
-			{"muted on glow", colour("muted"), glow, 4.5},
-			{"link on card", colour("accent"), colour("card"), 4.5},
-			{"link on background", colour("accent"), colour("background"), 4.5},
-			{"button", colour("on-accent"), colour("accent"), 4.5},
-			{"error on card", colour("error"), colour("card"), 4.5},
-			{"border of field, inside", colour("line"), colour("field"), 3},
-			{"border of field, outside", colour("line"), colour("card"), 3},
-			{"focus", colour("accent"), colour("card"), 3},
-			{"border of alert", colour("error"), colour("card"), 3},
-			{"text in notice", colour("text"), mix(colour("good"), colour("card"), .08), 4.5},
-			{"border of notice", colour("good"), colour("card"), 3},
-			{"badge", colour("good"), colour("card"), 4.5},
-			{"strength, good", colour("good"), colour("field"), 3},
-			{"strength, fair", colour("accent"), colour("field"), 3},
-			{"strength, weak", colour("error"), colour("field"), 3},
-			{"button beside", colour("line"), colour("card"), 3},
-		} {
-			if got := contrast(c.fore, c.on); got < c.least {
-				t.Errorf("%s, %s: %.2f, want %.1f", scheme, c.what, got, c.least)
+		testContrast(t, scheme, colours)
+	}
+}
+
+// A theme's values come after the gate's own: those without a scheme hold in both.
+func TestContrastIsEnoughInTheThemesOfTheDocuments(t *testing.T) {
+	themes, err := filepath.Glob("../../../docs/themes/*/theme.css")
+	if err != nil || len(themes) < 3 {
+		t.Fatalf("themes %v, %v", themes, err)
+	}
+	for _, file := range themes {
+		css, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		light, dark := ownSchemes(t)
+		themeLight, themeDark := schemes(t, string(css))
+		for name := range themeLight {
+			if light[name] == "" {
+				t.Errorf("%s: there is no property %s", file, name)
 			}
+		}
+		maps.Copy(light, themeLight)
+		maps.Copy(dark, themeLight)
+		maps.Copy(dark, themeDark)
+		for scheme, colours := range map[string]map[string]string{"light": light, "dark": dark} {
+			testContrast(t, filepath.Base(filepath.Dir(file))+" "+scheme, colours)
+		}
+	}
+}
+
+// The table in the documents has every property with its values.
+func TestTheDocumentsListEveryProperty(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/themes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	light, dark := ownSchemes(t)
+	for name, value := range light {
+		row := regexp.MustCompile("(?m)^\\| `" + name + "` \\|.*$").FindString(string(page))
+		switch name {
+		case "--gate-shadow", "--gate-font": // too long for a table
+			value, dark[name] = "", ""
+		}
+		if row == "" || !strings.Contains(row, value) || !strings.Contains(row, dark[name]) {
+			t.Errorf("%s: %s; want %q and %q", name, row, value, dark[name])
+		}
+	}
+	if listed := captures("(?m)^\\| `(--gate-[\\w-]+)`", string(page)); len(listed) != len(light) {
+		t.Errorf("listed %v", listed)
+	}
+}
+
+func testContrast(t *testing.T, scheme string, colours map[string]string) {
+	t.Helper()
+	colour := func(name string) [3]float64 { return rgbOf(t, colours["--gate-"+name]) }
+	// Behind the card there is at most so much of the accent.
+	glow := mix(colour("accent"), colour("background"), .16)
+	alert := mix(colour("error"), colour("card"), .07)
+	for _, c := range []struct {
+		what     string
+		fore, on [3]float64
+		least    float64
+	}{
+		{"text on card", colour("text"), colour("card"), 4.5},
+		{"text in field", colour("text"), colour("field"), 4.5},
+		{"text in alert", colour("text"), alert, 4.5},
+		{"muted on card", colour("muted"), colour("card"), 4.5},
+		{"muted on background", colour("muted"), colour("background"), 4.5},
+		{"muted on glow", colour("muted"), glow, 4.5},
+		{"link on card", colour("accent"), colour("card"), 4.5},
+		{"link on background", colour("accent"), colour("background"), 4.5},
+		{"button", colour("on-accent"), colour("accent"), 4.5},
+		{"error on card", colour("error"), colour("card"), 4.5},
+		{"border of field, inside", colour("line"), colour("field"), 3},
+		{"border of field, outside", colour("line"), colour("card"), 3},
+		{"focus", colour("accent"), colour("card"), 3},
+		{"border of alert", colour("error"), colour("card"), 3},
+		{"text in notice", colour("text"), mix(colour("good"), colour("card"), .08), 4.5},
+		{"border of notice", colour("good"), colour("card"), 3},
+		{"badge", colour("good"), colour("card"), 4.5},
+		{"strength, good", colour("good"), colour("field"), 3},
+		{"strength, fair", colour("accent"), colour("field"), 3},
+		{"strength, weak", colour("error"), colour("field"), 3},
+		{"button beside", colour("line"), colour("card"), 3},
+	} {
+		if got := contrast(c.fore, c.on); got < c.least {
+			t.Errorf("%s, %s: %.2f, want %.1f", scheme, c.what, got, c.least)
 		}
 	}
 }
