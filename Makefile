@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance timing docs lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance languages timing docs lint
 
 FUZZTIME ?= 60s
 
@@ -47,6 +47,9 @@ attack: ## what programs that read pictures make of ours and others, into docs/a
 
 conformance: tools ## which tests show which security requirement, and how they went
 	@(go test -json ./...; cd integration && go test -json -timeout 20m ./...) | go run ./internal/conformance
+
+languages: tools ## every page in every language on a phone, with screenshots in integration/artifacts
+	cd integration && CAPTCHA_GATE_EVERY_LANGUAGE=1 go test -timeout 20m -run 'TestBrowser/every_language' ./...
 
 timing: ## whether users can be told by the time of a refusal; fifteen minutes on a quiet machine
 	go test -run '^$$' -bench CRD6 -benchtime 1x -timeout 1h -v ./caddymodule | grep -v '^{'
