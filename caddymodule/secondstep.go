@@ -247,25 +247,32 @@ func masked(p secondstep.Pending) string {
 
 func seconds(d time.Duration) int { return max(0, int((d+time.Second-1)/time.Second)) }
 
-// judgeStep judges a code. The try is counted twice before: for the code, and for
-// the user over all codes (OTP-2).
-func (g *Gate) judgeStep(w http.ResponseWriter, r *http.Request, v *visitor) {
+// postedStep reads a form of this origin and finds the step that it is about. What
+// is wrong it has answered itself.
+func (g *Gate) postedStep(w http.ResponseWriter, r *http.Request, v *visitor) (values map[string]string, token string, p secondstep.Pending, ok bool) {
 	values, wrong := readFields(w, r)
 	if wrong == "" && !g.sameOrigin(r, v) {
 		wrong = codeCrossOrigin
 	}
 	if wrong != "" {
 		g.fail(w, r, v, refusal{code: wrong})
-		return
+		return nil, "", p, false
 	}
-	ctx := detached(r)
-	token, p, found, err := g.pendingStep(ctx, v)
+	token, p, found, err := g.pendingStep(detached(r), v)
 	switch {
 	case err != nil:
 		g.fail(w, r, v, refusal{code: g.fault(err)})
-		return
 	case !found:
 		g.noStep(w, r, v, refusal{code: codeSecondStepExpired})
+	}
+	return values, token, p, found && err == nil
+}
+
+// judgeStep judges a code. The try is counted twice before: for the code, and for
+// the user over all codes (OTP-2).
+func (g *Gate) judgeStep(w http.ResponseWriter, r *http.Request, v *visitor) {
+	values, token, p, ok := g.postedStep(w, r, v)
+	if !ok {
 		return
 	}
 	result := g.tryCode(r, v, token, p, values["code"])
@@ -356,22 +363,8 @@ func (g *Gate) enter(r *http.Request, v *visitor, record session.Record, id [16]
 
 // serveResend sends another code in place of the last one.
 func (g *Gate) serveResend(w http.ResponseWriter, r *http.Request, v *visitor) {
-	values, wrong := readFields(w, r)
-	if wrong == "" && !g.sameOrigin(r, v) {
-		wrong = codeCrossOrigin
-	}
-	if wrong != "" {
-		g.fail(w, r, v, refusal{code: wrong})
-		return
-	}
-	ctx := detached(r)
-	token, p, found, err := g.pendingStep(ctx, v)
-	switch {
-	case err != nil:
-		g.fail(w, r, v, refusal{code: g.fault(err)})
-		return
-	case !found:
-		g.noStep(w, r, v, refusal{code: codeSecondStepExpired})
+	values, token, p, ok := g.postedStep(w, r, v)
+	if !ok {
 		return
 	}
 	next, why := g.resend(r, v, token, p)
