@@ -1,6 +1,10 @@
 package captcha
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+	"time"
+)
 
 func newTestCache(t *testing.T, budget int64) *cache {
 	t.Helper()
@@ -55,6 +59,42 @@ func TestCacheWithoutRoomOrClosedKeepsNothing(t *testing.T) {
 			if picture, ok := c.get([24]byte{id}); ok {
 				t.Errorf("%s: %q", name, picture)
 			}
+		}
+	}
+}
+
+func TestRenderedHearsOfWhatWasMadeAndNotOfWhatWasKept(t *testing.T) {
+	heard := map[Kind]int{}
+	m, err := New(Options{
+		Secrets: [][]byte{bytes.Repeat([]byte("s"), 32)},
+		Rendered: func(kind Kind, took time.Duration) {
+			heard[kind]++
+			if took <= 0 {
+				t.Errorf("%v took %v", kind, took)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, kind := range []Kind{Image, Audio} {
+		challenge, err := m.Issue(Spec{Kind: kind}, Scope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := m.Unpack(challenge.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := m.Render(claims); err != nil {
+				t.Fatal(err)
+			}
+			m.cache.pictures.Wait()
+		}
+		if heard[kind] != 1 {
+			t.Errorf("%v: heard of %d", kind, heard[kind])
 		}
 	}
 }
