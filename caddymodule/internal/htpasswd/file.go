@@ -27,6 +27,9 @@ var ErrUnavailable = errors.New("users file cannot be used")
 type Options struct {
 	// Logger hears of reloads and trouble. Default: silence.
 	Logger *zap.Logger
+	// Observe, if not nil, hears of each turn in the life of the file: "reloaded" when content is in force, new or again,
+	// "kept" when the file is of no use and the last good content stays, "closed" when nobody can sign in any more.
+	Observe func(outcome string)
 	// Poll is the time between two looks at the file. Default 500 ms.
 	Poll time.Duration
 	// Agree is how far apart two equal readings must be for a change to count (USR-5). Default 500 ms.
@@ -39,6 +42,16 @@ type Options struct {
 	Rand io.Reader
 }
 
+// Outcomes for Options.Observe.
+const (
+	observeReloaded = "reloaded"
+	observeKept     = "kept"
+	observeClosed   = "closed"
+)
+
+// Outcomes are all that Options.Observe can hear.
+var Outcomes = []string{observeReloaded, observeKept, observeClosed}
+
 // maxCheap is the size in bytes up to which a file is read at every look. A larger one that looks untouched is read at
 // every second poll.
 const maxCheap = 1 << 20
@@ -47,6 +60,7 @@ const maxCheap = 1 << 20
 type File struct {
 	path    string
 	logger  *zap.Logger
+	observe func(outcome string)
 	poll    time.Duration
 	now     func() time.Time
 	current atomic.Pointer[state]
@@ -102,12 +116,16 @@ func Open(path string, o Options) (*File, error) {
 // load reads the file for the first time.
 func load(path string, o Options) (*File, error) {
 	f := &File{
-		path:   path,
-		logger: o.Logger,
-		poll:   cmp.Or(o.Poll, 500*time.Millisecond),
-		now:    o.Now,
-		stop:   make(chan struct{}),
-		edits:  make(chan edit),
+		path:    path,
+		logger:  o.Logger,
+		observe: o.Observe,
+		poll:    cmp.Or(o.Poll, 500*time.Millisecond),
+		now:     o.Now,
+		stop:    make(chan struct{}),
+		edits:   make(chan edit),
+	}
+	if f.observe == nil {
+		f.observe = func(string) {}
 	}
 	f.judge.agree = cmp.Or(o.Agree, 500*time.Millisecond)
 	f.judge.settle = cmp.Or(o.Settle, 10*time.Second)
@@ -255,15 +273,19 @@ func (f *File) act(v verdict) {
 		return
 	case eventReloaded, eventRecovered:
 		f.current.Store(&state{table: v.table})
+		f.observe(observeReloaded)
 		f.logger.Info("users reloaded", file, zap.Int("users", v.table.Len()), zap.Int("weak", v.table.Weak()),
 			zap.Int("problems", len(v.problems)))
 		f.warn(v.table, v.problems)
 	case eventKeeping:
+		f.observe(observeKept)
 		f.logger.Error("users file cannot be used; keeping the last good one", f.trouble(v)...)
 	case eventEmptied:
+		f.observe(observeClosed)
 		f.current.Store(&state{table: v.table})
 		f.logger.Error("users file unusable; sign-in is closed", f.trouble(v)...)
 	case eventClosed:
+		f.observe(observeClosed)
 		f.current.Store(&state{err: ErrUnavailable})
 		f.logger.Error("users file unusable; sign-in is closed", f.trouble(v)...)
 	}

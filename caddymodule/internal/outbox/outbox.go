@@ -88,6 +88,9 @@ const (
 	observeExpired = "expired"
 )
 
+// Outcomes are all that Options.Observe can hear.
+var Outcomes = []string{observeSent, observeFailed, observeRefused, observeRetried, observeExpired}
+
 // timing is how long things take; zero means the defaults.
 type timing struct {
 	first time.Duration // until the first look around, so that a configuration that is only checked sends nothing

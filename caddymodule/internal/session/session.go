@@ -121,18 +121,25 @@ func (m *Manager) load(ctx context.Context, key state.Key) (Record, bool, error)
 	if value == nil {
 		return Record{}, false, nil
 	}
+	r, ok := m.read(value, key)
+	return r, ok, nil
+}
+
+// read is the session that the store keeps under a key, if it is one of the realm
+// and live.
+func (m *Manager) read(value []byte, key state.Key) (Record, bool) {
 	r, err := decode(value, key, m.realm)
 	if err != nil {
-		return Record{}, false, nil
+		return Record{}, false
 	}
 	now := m.now()
 	future := now.Add(clockSkew)
 	// A use noted in the future, by a clock that was wrong, would stretch the
 	// idle limit.
 	if r.Created.After(future) || r.Seen.After(future) || !now.Before(m.until(r)) {
-		return Record{}, false, nil
+		return Record{}, false
 	}
-	return r, true, nil
+	return r, true
 }
 
 // noteEvery is how far apart the uses are that are written down. Where no limit

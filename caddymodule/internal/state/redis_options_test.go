@@ -56,7 +56,7 @@ func TestRedisWithUserPasswordAndDatabase(t *testing.T) {
 	server := redistest.Start(t)
 	// The rights that docs/cluster.md asks for.
 	rights := strings.Fields("ACL SETUSER gate on >s3cret ~captcha_gate:* +get +set +getdel +del +exists +incr +pexpire +hget +hmget " +
-		"+hset +evalsha +eval +hello +auth +select +ping +info +client +cluster|slots +cluster|shards")
+		"+hset +evalsha +eval +hello +auth +select +ping +info +scan +client +cluster|slots +cluster|shards")
 	server.Do(rights...)
 	rights[2] = "modest"
 	server.Do(append(rights, "-info")...)
@@ -99,6 +99,10 @@ func TestRedisWithUserPasswordAndDatabase(t *testing.T) {
 				}
 				if _, err := r.Add(t.Context(), state.KeyOf("r", "failures"), 1, time.Minute); err != nil {
 					t.Error(err)
+				}
+				met := 0
+				if err := r.Walk(t.Context(), func(state.Key, []byte) error { met++; return nil }); err != nil || met != 1 {
+					t.Errorf("a walk met %d, %v", met, err)
 				}
 				if err := r.Delete(t.Context(), sessionKey("a")); err != nil {
 					t.Error(err)

@@ -102,6 +102,15 @@ type Store interface {
 	// May be lost in a crash as with Add.
 	Undo(ctx context.Context, k Key, resets time.Time) error
 
+	// Walk calls each with the key and the value of every live record, in no order and once for each; what changes
+	// meanwhile is met as it was before or after. The value must not be modified. It ends with the first error of each. It looks at everything there is,
+	// so it is for an operator's rare questions and for no request of a visitor.
+	Walk(ctx context.Context, each func(k Key, value []byte) error) error
+
+	// Known is Walk over what this process knows without asking anybody: a local store knows everything, one that several
+	// processes share what was found through this one within a minute.
+	Known(each func(k Key, value []byte))
+
 	// Close releases everything, after writing what was not yet written. Closing twice is fine.
 	Close() error
 }

@@ -41,6 +41,14 @@ func DefaultSendRules() SendRules {
 	return SendRules{User: Rule{10, day}, Destination: Rule{5, day}, Network: Rule{20, day}, Total: Rule{500, day}}
 }
 
+// bucket is where these rules count.
+func (r SendRules) bucket(name string) string {
+	if r.Apart == "" {
+		return name
+	}
+	return name + " " + r.Apart
+}
+
 // Budget is what was reserved for sending one code.
 type Budget struct {
 	throttle *Throttle
@@ -61,11 +69,7 @@ func (t *Throttle) ReserveSend(ctx context.Context, v Visitor, destination strin
 		{BucketDestination, rules.Destination, []byte(FoldUser(destination))},
 		{BucketTotal, rules.Total, nil},
 	} {
-		bucket := part.bucket
-		if rules.Apart != "" {
-			bucket += " " + rules.Apart
-		}
-		reserved, err := t.reserve(ctx, bucket, part.rule, part.id)
+		reserved, err := t.reserve(ctx, rules.bucket(part.bucket), part.rule, part.id)
 		if err != nil {
 			b.Release(ctx)
 			return nil, err

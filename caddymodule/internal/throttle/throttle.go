@@ -116,8 +116,17 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("throttled: the %s bucket is full for %v", e.Bucket, e.RetryAfter)
 }
 
+// Buckets are the names that a [LimitError] can have.
+var Buckets = []string{
+	BucketClient, BucketUser, BucketDevice, BucketIssue, BucketWork, BucketCode,
+	BucketUserCodes, BucketDestination, BucketNetwork, BucketTotal, BucketSignUp, BucketStrength,
+}
+
 // Throttle counts in a store. It keeps nothing itself; any number of them may share a store.
 type Throttle struct {
+	// Refused, if not nil, hears of every count that a full bucket refused. Set it before the first call.
+	Refused func(bucket string)
+
 	store state.Store
 	realm string
 	rules Rules
@@ -254,6 +263,9 @@ func (t *Throttle) reserve(ctx context.Context, bucket string, r Rule, id []byte
 	if tally.N > r.Limit {
 		t.giveBack(ctx, reserved)
 		name, _, _ := strings.Cut(bucket, " ")
+		if t.Refused != nil {
+			t.Refused(name)
+		}
 		return reservation{}, &LimitError{Bucket: name, RetryAfter: wholeSeconds(tally.Resets.Sub(t.now()))}
 	}
 	return reserved, nil

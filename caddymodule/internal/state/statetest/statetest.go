@@ -47,6 +47,8 @@ func Run(t *testing.T, open Open) {
 		{"SwapsAreAtomic", swapRace},
 		{"Counters", counters},
 		{"CountersAreAtomic", countersRace},
+		{"WalkMeetsWhatIsLive", walk},
+		{"WalkMeetsEverythingOfMany", walkMany},
 		{"EpochTellsStoresApart", epoch},
 		{"DoneContextChangesNothing", doneContext},
 		{"ClosedStoreRefuses", closed},
@@ -407,6 +409,7 @@ func calls(ctx context.Context, s state.Store, spent, session, failures state.Ke
 	errs["Delete"] = s.Delete(ctx, session)
 	_, errs["Add"] = s.Add(ctx, failures, 1, time.Minute)
 	errs["Undo"] = s.Undo(ctx, failures, until)
+	errs["Walk"] = s.Walk(ctx, func(state.Key, []byte) error { return nil })
 	return errs
 }
 
