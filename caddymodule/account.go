@@ -24,7 +24,7 @@ func (g *Gate) owner(w http.ResponseWriter, r *http.Request, v *visitor) (owner,
 	for _, token := range v.presented.Sessions() {
 		record, found, err := g.current(detached(r), token)
 		if err != nil {
-			g.fail(w, r, v, refusal{code: g.fault(err)})
+			g.fail(w, r, v, refusal{code: g.fault(r, err)})
 			return owner{}, false
 		}
 		if found {
@@ -81,7 +81,7 @@ func (g *Gate) tellAccount(w http.ResponseWriter, r *http.Request, v *visitor, w
 		token, err = g.formToken(who)
 	}
 	if err != nil {
-		g.failJSON(w, v, refusal{code: g.fault(err)})
+		g.failJSON(w, v, refusal{code: g.fault(r, err)})
 		return
 	}
 	reply := accountJSON{
@@ -121,11 +121,11 @@ func (g *Gate) showAccount(w http.ResponseWriter, r *http.Request, v *visitor, w
 			wanted.kind = captcha.Audio
 		}
 		if err := g.challengeOn(w, r, v, &view, wanted); err != nil && why.code == "" {
-			why = refusal{code: g.fault(err), wait: retryAfter(err)}
+			why = refusal{code: g.fault(r, err), wait: retryAfter(err)}
 		}
 	}
 	if err != nil {
-		g.fail(w, r, v, refusal{code: g.fault(err), wait: retryAfter(err)})
+		g.fail(w, r, v, refusal{code: g.fault(r, err), wait: retryAfter(err)})
 		return
 	}
 	for _, s := range sessions {
@@ -197,11 +197,11 @@ func (g *Gate) answerAccount(w http.ResponseWriter, r *http.Request, v *visitor,
 func (g *Gate) endSessions(w http.ResponseWriter, r *http.Request, v *visitor, who owner, notice string, which func(id string) bool) {
 	n, err := g.sessions.EndOf(detached(r), who.User, which)
 	if err != nil {
-		g.answerAccount(w, r, v, who, "", refusal{code: g.fault(err)})
+		g.answerAccount(w, r, v, who, "", refusal{code: g.fault(r, err)})
 		return
 	}
 	if n > 0 {
-		g.logger.Info("sessions ended", g.facts(r, zap.String("user", logged(who.User)), zap.Int("sessions", n))...)
+		g.tell(r, eventSessionsEnded, who.User, zap.String("reason", "user"), zap.Int("sessions", n))
 	}
 	g.answerAccount(w, r, v, who, notice, refusal{})
 }
@@ -210,7 +210,7 @@ func (g *Gate) endSessions(w http.ResponseWriter, r *http.Request, v *visitor, w
 // with a captcha from the first failure on.
 func (g *Gate) changePassword(w http.ResponseWriter, r *http.Request, v *visitor, who owner, values map[string]string) {
 	refuse := func(why refusal) {
-		g.logger.Info("password change failed", g.facts(r, zap.String("user", logged(who.User)), zap.String("reason", string(why.code)))...)
+		g.tellFailed(r, eventPasswordChangeFailed, who.User, why.code)
 		if failures, err := g.throttle.Failures(detached(r), g.caller(r, g.knownBrowsers(v), who.User)); err == nil && failures > 0 && wantsJSON(r) {
 			why.captcha = g.nextChallenge(r, v, captchaOf(purposeChangePassword, values))
 		}
@@ -264,7 +264,7 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 	browsers := g.knownBrowsers(v)
 	attempt, err := g.throttle.ReserveSignIn(ctx, g.caller(r, browsers, who.User))
 	if err != nil {
-		return g.faulty(err)
+		return g.faulty(r, who.User, err)
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 	used := browser{}
@@ -275,7 +275,7 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 		_, wrong, err := g.judgeCaptcha(r, response, browsers, attempt, true)
 		switch {
 		case err != nil:
-			return g.faulty(err)
+			return g.faulty(r, who.User, err)
 		case wrong != "":
 			return verdict{code: wrong}
 		}
@@ -286,7 +286,7 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 	fingerprint, right, err := g.checkPassword(r.Context(), who.User, values["current_password"], attempt.Failures() == 0)
 	switch {
 	case err != nil:
-		return g.faulty(err)
+		return g.faulty(r, who.User, err)
 	case !right:
 		attempt.PasswordFailed(ctx)
 		return verdict{code: codeCredentialsWrong}
@@ -305,18 +305,18 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 func (g *Gate) setPassword(r *http.Request, v *visitor, who owner, old [16]byte, next string, used browser) verdict {
 	hash, err := g.hash(r.Context(), next)
 	if err != nil {
-		return g.faulty(err)
+		return g.faulty(r, who.User, err)
 	}
 	switch err := g.editor.SetHash(who.User, old, hash); {
 	case errors.Is(err, htpasswd.ErrChanged), errors.Is(err, htpasswd.ErrUnknown):
 		return verdict{code: codeUnauthenticated} // and so is the session
 	case err != nil:
-		return g.faulty(errors.Join(errUsers, err))
+		return g.faulty(r, who.User, errors.Join(errUsers, err))
 	}
-	g.logger.Info("password changed", g.facts(r, zap.String("user", logged(who.User)))...)
+	g.tell(r, eventPasswordChanged, who.User)
 	result, err := g.renewSession(r, v, who, used)
 	if err != nil {
-		g.fault(err) // for the log
+		g.faultOf(r, who.User, err) // for the log
 		return verdict{}
 	}
 	return result

@@ -85,6 +85,7 @@ func (g *Gate) provisionSecondStep(ctx caddy.Context) error {
 	})
 	g.outbox = outbox.New(outbox.Options{
 		Store: g.store, Realm: g.Realm, Keys: g.outboxKeys, Senders: byChannel, Now: g.now, Rand: rand.Reader, Logger: g.logger,
+		Observe: func(channel, outcome string) { measured.codes.WithLabelValues(channel, outcome).Inc() },
 	})
 	g.outbox.Start()
 	return nil
@@ -185,11 +186,11 @@ func (g *Gate) upgradeHash(r *http.Request, name, text string, old [16]byte) [16
 		users, err = g.users.Table()
 	}
 	if err != nil {
-		g.logger.Warn("hash not upgraded", g.facts(r, zap.String("user", logged(name)), zap.Error(err))...)
+		g.logger.Warn("hash not upgraded", g.facts(r, name, zap.Error(err))...)
 		return old
 	}
 	if upgraded, ok := users.Fingerprint(name); ok {
-		g.logger.Info("hash upgraded", g.facts(r, zap.String("user", logged(name)))...)
+		g.tell(r, eventHashUpgraded, name)
 		return upgraded
 	}
 	return old

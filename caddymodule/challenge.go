@@ -124,7 +124,11 @@ func (g *Gate) newChallenge(r *http.Request, b browser, wanted wish, failures in
 	if err != nil {
 		return captcha.Challenge{}, err
 	}
-	return g.captchas.Issue(spec, scope)
+	challenge, err := g.captchas.Issue(spec, scope)
+	if err == nil {
+		measured.issued.WithLabelValues(challenge.Kind.String()).Inc()
+	}
+	return challenge, err
 }
 
 // challengeOn puts a new challenge on a page other than the sign-in page. A
@@ -280,7 +284,7 @@ func (g *Gate) serveChallenge(w http.ResponseWriter, r *http.Request, v *visitor
 		challenge, err = g.newChallenge(r, known[0], wish{kind: kind, purpose: purpose, voice: g.voice(r, v), script: true}, failures)
 	}
 	if err != nil {
-		g.failJSON(w, v, refusal{code: g.fault(err), wait: retryAfter(err)})
+		g.failJSON(w, v, refusal{code: g.fault(r, err), wait: retryAfter(err)})
 		return
 	}
 	writeJSON(w, http.StatusOK, g.challengeJSON(v, challenge))
@@ -303,7 +307,7 @@ func (g *Gate) serveMedia(w http.ResponseWriter, r *http.Request, v *visitor, na
 	}
 	epoch, err := g.store.Epoch(detached(r))
 	if err != nil {
-		g.failJSON(w, v, refusal{code: g.fault(err)})
+		g.failJSON(w, v, refusal{code: g.fault(r, err)})
 		return
 	}
 	if claims.Epoch != epoch {

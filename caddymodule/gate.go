@@ -124,22 +124,25 @@ type Gate struct {
 	// confirmsEmail says that there is a sender for e-mail.
 	confirmsEmail bool
 
-	logger   *zap.Logger
-	protect  caddyhttp.MatcherSets
-	users    *htpasswd.File
-	store    state.Store
-	storeKey string
-	sessions *session.Manager
-	cookies  session.Cookies
-	browsers *seal.Keyring
-	captchas *captcha.Maker
-	level    captcha.Level
-	throttle *throttle.Throttle
-	slots    *throttle.Slots
-	identity identity.Headers
-	site     *page.Site
-	origin   *http.CrossOriginProtection
-	now      func() time.Time
+	logger  *zap.Logger
+	protect caddyhttp.MatcherSets
+	users   *htpasswd.File
+	store   state.Store
+	// storeName tells one open store from another, and storeKey is the same while
+	// this instance holds on to it; ready asks whether the store works.
+	storeName, storeKey string
+	ready               func() error
+	sessions            *session.Manager
+	cookies             session.Cookies
+	browsers            *seal.Keyring
+	captchas            *captcha.Maker
+	level               captcha.Level
+	throttle            *throttle.Throttle
+	slots               *throttle.Slots
+	identity            identity.Headers
+	site                *page.Site
+	origin              *http.CrossOriginProtection
+	now                 func() time.Time
 	// complaints about the store that were just made
 	complaints *complaints
 }
@@ -156,6 +159,9 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 // requests need. What it took, Cleanup gives back, also after it failed half-way.
 func (g *Gate) Provision(ctx caddy.Context) error {
 	g.logger = ctx.Logger()
+	if err := measured.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	g.now = time.Now
 	g.complaints = new(complaints)
 	g.origin = http.NewCrossOriginProtection()
@@ -166,6 +172,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if err := g.checkShape(); err != nil {
 		return err
 	}
+	g.logger = g.logger.With(zap.String("realm", g.Realm)) // of every line
 	if len(g.ProtectRaw) > 0 {
 		matchers, err := ctx.LoadModule(g, "ProtectRaw")
 		if err != nil {
@@ -190,14 +197,21 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if !g.HumanOnly {
-		if g.users, err = htpasswd.Open(g.Users, htpasswd.Options{Logger: g.logger}); err != nil {
+		if g.users, err = htpasswd.Open(g.Users, htpasswd.Options{
+			Logger:  g.logger,
+			Observe: func(outcome string) { measured.reloads.WithLabelValues(outcome).Inc() },
+		}); err != nil {
 			return fmt.Errorf("users: %w", err)
 		}
 	}
 	if err := g.provisionState(); err != nil {
 		return err
 	}
-	return g.provisionAccounts(ctx)
+	if err := g.provisionAccounts(ctx); err != nil {
+		return err
+	}
+	live.add(g)
+	return nil
 }
 
 // provisionSecrets makes what is sealed with the realm's secrets: challenges
@@ -233,6 +247,9 @@ func (g *Gate) provisionSecrets(ctx caddy.Context) error {
 		Secrets: secrets, Realm: g.Realm,
 		Length: c.Length, Alphabet: c.Alphabet, Lifetime: time.Duration(c.Lifetime),
 		Level: g.level, Width: c.Width, Height: c.Height, Noise: c.noise(g.level),
+		Rendered: func(kind captcha.Kind, took time.Duration) {
+			measured.rendering.WithLabelValues(kind.String()).Observe(took.Seconds())
+		},
 		Now: g.now,
 	})
 	if err != nil {
@@ -264,7 +281,8 @@ func (g *Gate) provisionState() error {
 	if err != nil {
 		return err
 	}
-	g.store, g.storeKey = store, key
+	g.store = state.Watch(store, func(operation string) { measured.stateErrors.WithLabelValues(operation).Inc() })
+	g.storeName, g.storeKey, g.ready = key, key, func() error { return readiness(store) }
 	if notice != nil {
 		g.logger.Warn("state not ready; sign-in waits for it", zap.Error(notice))
 	}
@@ -283,9 +301,10 @@ func (g *Gate) provisionState() error {
 	if g.onlySuspicious() {
 		rules.Site = throttle.Rule{Limit: surgeFailures, Window: surgeWindow}
 	}
-	g.throttle = throttle.New(store, g.Realm, rules, g.now)
+	g.throttle = throttle.New(g.store, g.Realm, rules, g.now)
+	g.throttle.Refused = func(bucket string) { measured.throttled.WithLabelValues(bucket).Inc() }
 	g.slots = throttle.NewSlots(g.Throttle.Hashing)
-	g.sessions = session.New(store, g.Realm, session.Limits{
+	g.sessions = session.New(g.store, g.Realm, session.Limits{
 		Lifetime: time.Duration(g.Session.Lifetime),
 		Idle:     time.Duration(*g.Session.Idle),
 		Remember: time.Duration(*g.Session.Remember),
@@ -297,6 +316,7 @@ func (g *Gate) provisionState() error {
 // Cleanup gives back what this instance took, and only that: after a refused
 // configuration the running one still uses the same store.
 func (g *Gate) Cleanup() error {
+	live.remove(g)
 	var errs []error
 	if g.outbox != nil {
 		g.outbox.Close() // before the store that it uses

@@ -97,7 +97,7 @@ func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, v *visitor) 
 	record, found, err := g.signedIn(detached(r), v)
 	switch {
 	case err != nil:
-		g.failJSON(w, v, refusal{code: g.fault(err)})
+		g.failJSON(w, v, refusal{code: g.fault(r, err)})
 	case !found:
 		g.failJSON(w, v, refusal{code: codeUnauthenticated})
 	default:

@@ -111,26 +111,34 @@ func (c code) status() int {
 const retryAfterFault = 5 * time.Second
 
 // fault turns an error of the store, the users file or the throttle into a
-// code, and logs what is ours to mend.
-func (g *Gate) fault(err error) code {
+// code. It logs what is ours to mend, and that a limit refused something.
+func (g *Gate) fault(r *http.Request, err error) code { return g.faultOf(r, "", err) }
+
+// faultOf is fault where it is known whom the request is about.
+func (g *Gate) faultOf(r *http.Request, user string, err error) code {
 	var limit *throttle.LimitError
 	var soon *secondstep.TooSoonError
 	switch {
-	case errors.As(err, &limit), errors.As(err, &soon):
+	case errors.As(err, &limit):
+		g.tell(r, eventThrottled, user, reason(codeThrottled), zap.String("bucket", limit.Bucket))
+		return codeThrottled
+	case errors.As(err, &soon):
+		measured.throttled.WithLabelValues(bucketResend).Inc()
+		g.tell(r, eventThrottled, user, reason(codeThrottled), zap.String("bucket", bucketResend))
 		return codeThrottled
 	case errors.Is(err, secondstep.ErrGone):
 		return codeSecondStepExpired
 	case errors.Is(err, errSender), errors.Is(err, outbox.ErrDown), errors.Is(err, outbox.ErrFull):
-		g.logger.Error("sender unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		g.logger.Error("sender unavailable", g.facts(r, user, reason(codeSenderUnavailable), zap.Error(err))...)
 		return codeSenderUnavailable
 	case errors.Is(err, throttle.ErrBusy):
 		return codeBusy
 	case errors.Is(err, errUsers):
-		g.logger.Error("users unavailable", zap.String("realm", g.Realm), zap.Error(err))
+		g.logger.Error("users unavailable", g.facts(r, user, reason(codeUsersUnavailable), zap.Error(err))...)
 		return codeUsersUnavailable
 	default:
 		if g.complaints.due(g.now()) {
-			g.logger.Error("state unavailable", zap.String("realm", g.Realm), zap.Error(err))
+			g.logger.Error("state unavailable", g.facts(r, user, reason(codeStateUnavailable), zap.Error(err))...)
 		}
 		return codeStateUnavailable
 	}

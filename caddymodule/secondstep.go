@@ -9,13 +9,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap"
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/localpath"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/outbox"
-	"github.com/captcha-gate/captcha-gate/caddymodule/internal/page"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
@@ -35,18 +33,17 @@ var (
 func (g *Gate) beginStep(r *http.Request, v *visitor, p secondstep.Pending) verdict {
 	ctx := detached(r)
 	if p.Destination == "" {
-		g.logger.Error("no contact for the second step", g.facts(r, zap.String("user", logged(p.User)))...)
-		return g.faulty(errNoContact)
+		return g.faulty(r, p.User, errNoContact)
 	}
 	budget, err := g.throttle.ReserveSend(ctx, g.guesser(r, v, p), p.Destination, g.sendRules(p.Purpose))
 	if err != nil {
-		return g.faulty(err)
+		return g.faulty(r, p.User, err)
 	}
 	p.Lang = string(v.lang)
 	token, code, p, err := g.steps.Begin(ctx, p)
 	if err != nil {
 		budget.Release(ctx)
-		return g.faulty(err)
+		return g.faulty(r, p.User, err)
 	}
 	counts, err := g.post(r, token, code, p)
 	if !counts {
@@ -54,7 +51,7 @@ func (g *Gate) beginStep(r *http.Request, v *visitor, p secondstep.Pending) verd
 	}
 	if err != nil {
 		_ = g.steps.Drop(ctx, token) // nobody has the token
-		return g.faulty(err)
+		return g.faulty(r, p.User, err)
 	}
 	return verdict{pending: token}
 }
@@ -81,23 +78,8 @@ func (g *Gate) post(r *http.Request, token, code string, p secondstep.Pending) (
 		down := status == outbox.Retrying && g.outbox.Failing(p.Channel)
 		return canceled != nil || !down, fmt.Errorf("%w: %s", errSender, status)
 	}
-	g.logger.Info("code sent", g.facts(r, zap.String("user", logged(p.User)), zap.String("channel", p.Channel),
-		zap.String("message", id))...)
+	g.tell(r, eventCodeSent, p.User, zap.String("channel", p.Channel), zap.String("id", id))
 	return true, nil
-}
-
-// message is what is sent with a code.
-func (g *Gate) message(p secondstep.Pending, code string) (subject, text string) {
-	kind := "second_step"
-	switch {
-	case p.Purpose == secondstep.SignUp:
-		kind = "sign_up"
-	case p.Channel == channelSMS:
-		kind = "sms"
-	}
-	lang := page.Lang(p.Lang)
-	minutes := max(1, int(time.Duration(g.SecondStep.Lifetime)/time.Minute))
-	return g.site.Message(lang, kind, code, g.Page.Title, minutes) // never the Host header, which anybody sets (RED-3)
 }
 
 // secondStepURL is the page for the code.
@@ -180,7 +162,7 @@ func (g *Gate) serveSecondStep(w http.ResponseWriter, r *http.Request, v *visito
 	_, p, found, err := g.pendingStep(detached(r), v)
 	switch {
 	case err != nil:
-		g.fail(w, r, v, refusal{code: g.fault(err)})
+		g.fail(w, r, v, refusal{code: g.fault(r, err)})
 	case !found:
 		_, signedIn, err := g.signedIn(detached(r), v)
 		if err == nil && signedIn {
@@ -233,46 +215,37 @@ func (g *Gate) showStep(w http.ResponseWriter, r *http.Request, v *visitor, p se
 	g.writePage(w, status, "second-step", view)
 }
 
-// masked shows enough of a destination to recognise it.
-func masked(p secondstep.Pending) string {
-	const dots = "•••"
-	if name, domain, ok := strings.Cut(p.Destination, "@"); ok {
-		return name[:min(1, len(name))] + dots + "@" + domain
-	}
-	if len(p.Destination) < 8 {
-		return dots
-	}
-	return p.Destination[:3] + " " + dots + " " + p.Destination[len(p.Destination)-2:]
-}
-
 func seconds(d time.Duration) int { return max(0, int((d+time.Second-1)/time.Second)) }
 
 // postedStep reads a form of this origin and finds the step that it is about. What
-// is wrong it has answered itself.
-func (g *Gate) postedStep(w http.ResponseWriter, r *http.Request, v *visitor) (values map[string]string, token string, p secondstep.Pending, ok bool) {
-	values, wrong := readFields(w, r)
-	if wrong == "" && !g.sameOrigin(r, v) {
-		wrong = codeCrossOrigin
+// is wrong it has answered itself, and returns.
+func (g *Gate) postedStep(w http.ResponseWriter, r *http.Request, v *visitor) (values map[string]string, token string, p secondstep.Pending, why code) {
+	values, why = readFields(w, r)
+	if why == "" && !g.sameOrigin(r, v) {
+		why = codeCrossOrigin
 	}
-	if wrong != "" {
-		g.fail(w, r, v, refusal{code: wrong})
-		return nil, "", p, false
+	if why != "" {
+		g.fail(w, r, v, refusal{code: why})
+		return nil, "", p, why
 	}
 	token, p, found, err := g.pendingStep(detached(r), v)
 	switch {
 	case err != nil:
-		g.fail(w, r, v, refusal{code: g.fault(err)})
+		why = g.fault(r, err)
+		g.fail(w, r, v, refusal{code: why})
 	case !found:
-		g.noStep(w, r, v, refusal{code: codeSecondStepExpired})
+		why = codeSecondStepExpired
+		g.noStep(w, r, v, refusal{code: why})
 	}
-	return values, token, p, found && err == nil
+	return values, token, p, why
 }
 
 // judgeStep judges a code. The try is counted twice before: for the code, and for
 // the user over all codes (OTP-2).
 func (g *Gate) judgeStep(w http.ResponseWriter, r *http.Request, v *visitor) {
-	values, token, p, ok := g.postedStep(w, r, v)
-	if !ok {
+	values, token, p, why := g.postedStep(w, r, v)
+	if why != "" {
+		g.signInFailed(r, "", why)
 		return
 	}
 	result := g.tryCode(r, v, token, p, values["code"])
@@ -284,22 +257,13 @@ func (g *Gate) judgeStep(w http.ResponseWriter, r *http.Request, v *visitor) {
 		g.cookies.ClearPending(w, v.secure)
 		g.refuseSignUp(w, r, v, signUpFields{returnTo: values["rd"]}, refusal{code: codeInvalid, errors: map[string]code{"username": codeUsernameTaken}})
 	default:
-		g.logger.Info("sign-in failed", g.facts(r, zap.String("user", logged(p.User)), zap.String("reason", string(result.code)))...)
+		if p.Purpose == secondstep.SignUp {
+			g.tellFailed(r, eventSignUpFailed, p.User, result.code)
+		} else {
+			g.signInFailed(r, p.User, result.code)
+		}
 		g.showStep(w, r, v, p, stepReply{refusal: refusal{code: result.code, wait: result.wait}, returnTo: values["rd"]})
 	}
-}
-
-// plainDigit is 0 to 9 for a digit of any script, which some keyboards type, and
-// drops all else. Each script has its ten in a row.
-func plainDigit(c rune) rune {
-	if !unicode.IsDigit(c) {
-		return -1
-	}
-	zero := c
-	for unicode.IsDigit(zero - 1) {
-		zero--
-	}
-	return '0' + (c-zero)%10
 }
 
 // tryCode judges a code and, if it is right, finishes what waited for it.
@@ -312,13 +276,13 @@ func (g *Gate) tryCode(r *http.Request, v *visitor, token string, p secondstep.P
 	who := g.guesser(r, v, p)
 	attempt, err := g.throttle.ReserveCode(ctx, who)
 	if err != nil {
-		return g.faulty(err)
+		return g.faulty(r, p.User, err)
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 	judged, p, err := g.steps.Judge(ctx, token, digits)
 	switch {
 	case err != nil:
-		return g.faulty(err)
+		return g.faulty(r, p.User, err)
 	case judged == secondstep.Expired:
 		return verdict{code: codeSecondStepExpired}
 	case judged == secondstep.Wrong:
@@ -326,7 +290,7 @@ func (g *Gate) tryCode(r *http.Request, v *visitor, token string, p secondstep.P
 		return verdict{code: codeSecondStepWrong}
 	}
 	if waits, err := g.stillWaits(p); err != nil {
-		return g.faulty(err)
+		return g.faulty(r, p.User, err)
 	} else if !waits {
 		return verdict{code: codeSecondStepExpired}
 	}
@@ -347,7 +311,7 @@ func (g *Gate) tryCode(r *http.Request, v *visitor, token string, p secondstep.P
 func (g *Gate) enter(r *http.Request, v *visitor, record session.Record, id [16]byte) verdict {
 	token, record, err := g.startSession(r, v, record)
 	if err != nil {
-		return g.faulty(err)
+		return g.faulty(r, record.User, err)
 	}
 	used := browser{id: id}
 	for _, b := range g.knownBrowsers(v) {
@@ -363,14 +327,14 @@ func (g *Gate) enter(r *http.Request, v *visitor, record session.Record, id [16]
 
 // serveResend sends another code in place of the last one.
 func (g *Gate) serveResend(w http.ResponseWriter, r *http.Request, v *visitor) {
-	values, token, p, ok := g.postedStep(w, r, v)
-	if !ok {
+	values, token, p, why := g.postedStep(w, r, v)
+	if why != "" {
 		return
 	}
-	next, why := g.resend(r, v, token, p)
+	next, refused := g.resend(r, v, token, p)
 	switch {
-	case why.code != "":
-		g.showStep(w, r, v, next, stepReply{refusal: why, returnTo: values["rd"]})
+	case refused.code != "":
+		g.showStep(w, r, v, next, stepReply{refusal: refused, returnTo: values["rd"]})
 	case wantsJSON(r):
 		target := g.secondStepURL(v, values["rd"])
 		writeJSON(w, http.StatusOK, success{
@@ -386,12 +350,12 @@ func (g *Gate) resend(r *http.Request, v *visitor, token string, p secondstep.Pe
 	ctx := detached(r)
 	budget, err := g.throttle.ReserveSend(ctx, g.guesser(r, v, p), p.Destination, g.sendRules(p.Purpose))
 	if err != nil {
-		return p, refusal{code: g.fault(err), wait: retryAfter(err)}
+		return p, refusal{code: g.faultOf(r, p.User, err), wait: retryAfter(err)}
 	}
 	code, next, err := g.steps.Renew(ctx, token)
 	if err != nil {
 		budget.Release(ctx)
-		return p, refusal{code: g.fault(err), wait: retryAfter(err)}
+		return p, refusal{code: g.faultOf(r, p.User, err), wait: retryAfter(err)}
 	}
 	_ = g.outbox.Cancel(ctx, p.Message) // where this fails, a code arrives that is no longer good
 	counts, err := g.post(r, token, code, next)
@@ -399,7 +363,7 @@ func (g *Gate) resend(r *http.Request, v *visitor, token string, p secondstep.Pe
 		budget.Release(ctx)
 	}
 	if err != nil {
-		return next, refusal{code: g.fault(err), wait: retryAfter(err)}
+		return next, refusal{code: g.faultOf(r, p.User, err), wait: retryAfter(err)}
 	}
 	return next, refusal{}
 }

@@ -61,7 +61,7 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 	}
 	g.prepare(w, r, &v)
 	if err != nil {
-		g.fail(w, r, &v, refusal{code: g.fault(err)})
+		g.fail(w, r, &v, refusal{code: g.fault(r, err)})
 		return false
 	}
 	g.ask(w, r, &v)

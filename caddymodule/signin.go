@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -27,7 +26,7 @@ func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 		returnTo := query.Get("rd")
 		switch {
 		case err != nil:
-			g.fail(w, r, v, refusal{code: g.fault(err)})
+			g.fail(w, r, v, refusal{code: g.fault(r, err)})
 		case found:
 			seeOther(w, g.returnTarget(v, returnTo))
 		case isScript(r) && wantsJSON(r):
@@ -79,6 +78,7 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 		return
 	}
 	if result.pending != "" {
+		measured.signIns.WithLabelValues(string(codeSecondStepRequired)).Inc()
 		g.waitForCode(w, r, v, result.pending, fields.returnTo)
 		return
 	}
@@ -91,7 +91,8 @@ func (g *Gate) welcome(w http.ResponseWriter, r *http.Request, v *visitor, resul
 		g.noticeSignUp(w, r, v, result.notice)
 		return
 	}
-	g.logger.Info("signed in", g.facts(r, zap.String("user", logged(result.record.User)))...)
+	measured.signIns.WithLabelValues(outcomeSignedIn).Inc()
+	g.tell(r, eventSignedIn, result.record.User)
 	g.setCookies(w, v, result)
 	target := g.returnTarget(v, returnTo)
 	if wantsJSON(r) {
@@ -116,12 +117,7 @@ func (g *Gate) setCookies(w http.ResponseWriter, v *visitor, result verdict) {
 // refuseSignIn says why, with a new challenge for the next try.
 func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fields signInFields, why verdict) {
 	fields.captcha.purpose = purposeLogin // also where nothing could be read
-	message := "sign-in failed"
-	if why.code == codeThrottled {
-		message = "throttled"
-	}
-	g.logger.Info(message, g.facts(r, zap.String("user", logged(fields.username)), zap.String("reason", string(why.code)))...)
-
+	g.signInFailed(r, fields.username, why.code)
 	if !wantsJSON(r) {
 		g.showSignIn(w, r, v, signInForm{
 			status: why.code.status(), code: why.code, wait: why.wait,
@@ -142,6 +138,13 @@ func (g *Gate) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visitor, 
 	g.failJSON(w, v, f)
 }
 
+// signInFailed counts and logs a sign-in that came to nothing, be it for its second
+// step.
+func (g *Gate) signInFailed(r *http.Request, user string, why code) {
+	measured.signIns.WithLabelValues(string(why)).Inc()
+	g.tellFailed(r, eventSignInFailed, user, why)
+}
+
 // verdict is how a sign-in or sign-up ended; an empty code is success.
 type verdict struct {
 	code    code
@@ -155,7 +158,11 @@ type verdict struct {
 	notice  string
 }
 
-func (g *Gate) faulty(err error) verdict { return verdict{code: g.fault(err), wait: retryAfter(err)} }
+// faulty is the verdict where an error of ours, or a limit, kept a form from being
+// judged.
+func (g *Gate) faulty(r *http.Request, user string, err error) verdict {
+	return verdict{code: g.faultOf(r, user, err), wait: retryAfter(err)}
+}
 
 // judge decides about a well-formed sign-in of this origin. The attempt is
 // counted before anything is looked at, and given back where nothing was judged
@@ -172,7 +179,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if !g.HumanOnly {
 		// Asked before the challenge is spent, so that our fault costs nothing.
 		if _, err := g.users.Table(); err != nil {
-			return g.faulty(errors.Join(errUsers, err))
+			return g.faulty(r, f.username, errors.Join(errUsers, err))
 		}
 	}
 	name := f.username
@@ -181,14 +188,14 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	}
 	attempt, err := g.throttle.ReserveSignIn(ctx, g.caller(r, browsers, name))
 	if err != nil {
-		return g.faulty(err)
+		return g.faulty(r, name, err)
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
 	used, wrong, err := g.judgeCaptcha(r, f.captcha, browsers, attempt, g.asks(attempt.Failures()))
 	switch {
 	case err != nil:
-		return g.faulty(err)
+		return g.faulty(r, name, err)
 	case wrong != "":
 		return verdict{code: wrong}
 	}
@@ -197,7 +204,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 		var ok bool
 		level = session.Password
 		if fingerprint, ok, err = g.checkPassword(r.Context(), f.username, f.password, attempt.Failures() == 0); err != nil {
-			return g.faulty(err)
+			return g.faulty(r, name, err)
 		}
 		if !ok {
 			attempt.PasswordFailed(ctx)
@@ -228,7 +235,7 @@ func (g *Gate) judgeCaptcha(r *http.Request, c captchaResponse, browsers []brows
 	case !c.isGiven():
 		return browsers[0], "", nil
 	case g.isCheap(c.token, attempt.Failures()):
-		return used, codeCaptchaExpired, nil
+		return used, g.judged(c.token, errCheap).code, nil
 	}
 	used, wrong, err = g.checkCaptcha(r, c, browsers)
 	if err == nil && wrong != "" && wrong != codeCaptchaRequired {
@@ -254,19 +261,49 @@ func (g *Gate) checkCaptcha(r *http.Request, c captchaResponse, browsers []brows
 			break
 		}
 	}
-	switch {
-	case err == nil:
-		return used, "", nil
-	case errors.Is(err, captcha.ErrIncomplete):
-		return used, codeCaptchaRequired, nil
-	case errors.Is(err, captcha.ErrWrong):
-		return used, codeCaptchaWrong, nil
-	case errors.Is(err, captcha.ErrInvalid), errors.Is(err, captcha.ErrExpired),
-		errors.Is(err, captcha.ErrMoved), errors.Is(err, captcha.ErrSpent):
-		return used, codeCaptchaExpired, nil
-	default:
+	outcome := g.judged(c.token, err)
+	if outcome.name == "" {
 		return used, "", err
 	}
+	return used, outcome.code, nil
+}
+
+// errCheap is a challenge that was made when there were fewer failures.
+var errCheap = errors.New("challenge is too easy by now")
+
+// judgement is what came of an answer: its name among the metrics, and what the
+// visitor is told.
+type judgement struct {
+	err  error
+	name string
+	code code
+}
+
+var judgements = []judgement{
+	{nil, "right", ""},
+	{captcha.ErrWrong, "wrong", codeCaptchaWrong},
+	{captcha.ErrIncomplete, "incomplete", codeCaptchaRequired},
+	{captcha.ErrExpired, "expired", codeCaptchaExpired},
+	{captcha.ErrSpent, "spent", codeCaptchaExpired},
+	{captcha.ErrMoved, "moved", codeCaptchaExpired},
+	{captcha.ErrInvalid, "invalid", codeCaptchaExpired},
+	{errCheap, "too_easy", codeCaptchaExpired},
+}
+
+// judged counts an answer and says what came of it; the zero judgement is for an
+// error of the store.
+func (g *Gate) judged(token string, err error) judgement {
+	for _, j := range judgements {
+		if errors.Is(err, j.err) {
+			kind := kindUnknown
+			if claims, err := g.captchas.Unpack(token); err == nil {
+				kind = claims.Kind.String()
+			}
+			measured.judged.WithLabelValues(kind, j.name).Inc()
+			return j
+		}
+	}
+	return judgement{}
 }
 
 // spentMargin is how much longer than the challenge lives it is remembered as
@@ -313,7 +350,9 @@ func (g *Gate) verify(name, password string, release func()) (fingerprint [16]by
 	if err != nil {
 		return fingerprint, false, errors.Join(errUsers, err)
 	}
+	began := time.Now()
 	fingerprint, ok = users.Verify(name, password)
+	measured.hashing.Observe(time.Since(began).Seconds())
 	return fingerprint, ok, nil
 }
 
@@ -329,20 +368,4 @@ func (g *Gate) startSession(r *http.Request, v *visitor, record session.Record) 
 	record.Remember = record.Remember && *g.Session.Remember > 0
 	record.Network, record.Browser = networkOf(r), browserName(r)
 	return g.sessions.Start(ctx, record)
-}
-
-// facts are the fields that every event of the log has.
-func (g *Gate) facts(r *http.Request, more ...zap.Field) []zap.Field {
-	return append([]zap.Field{zap.String("realm", g.Realm), zap.String("client_ip", clientAddr(r).String())}, more...)
-}
-
-// maxLogged bounds a name in the log in bytes: anybody may type anything there.
-const maxLogged = 64
-
-func logged(name string) string {
-	for len(name) > maxLogged {
-		_, size := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-size]
-	}
-	return name
 }

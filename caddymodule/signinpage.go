@@ -37,7 +37,7 @@ func (g *Gate) showSignIn(w http.ResponseWriter, r *http.Request, v *visitor, fo
 	}
 	shown, err := g.challengeFor(r, v, known, form)
 	if err != nil {
-		form.code, form.wait = g.fault(err), retryAfter(err)
+		form.code, form.wait = g.fault(r, err), retryAfter(err)
 		form.status = form.code.status()
 	} else if isNew && !isScript(r) && g.sameOrigin(r, v) {
 		if err := g.rememberBrowser(w, v, known[0], 0); err != nil {

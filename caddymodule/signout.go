@@ -1,10 +1,6 @@
 package caddymodule
 
-import (
-	"net/http"
-
-	"go.uber.org/zap"
-)
+import "net/http"
 
 // serveSignOut ends the session on POST and changes nothing on GET (CSR-1). The
 // form needs no token: net/http's cross-origin protection and SameSite=Lax keep
@@ -15,7 +11,7 @@ func (g *Gate) serveSignOut(w http.ResponseWriter, r *http.Request, v *visitor) 
 	case http.MethodGet, http.MethodHead:
 		record, _, err := g.signedIn(detached(r), v)
 		if err != nil {
-			g.fail(w, r, v, refusal{code: g.fault(err)})
+			g.fail(w, r, v, refusal{code: g.fault(r, err)})
 			return
 		}
 		view := g.view(v)
@@ -40,11 +36,11 @@ func (g *Gate) signOut(w http.ResponseWriter, r *http.Request, v *visitor) {
 			err = g.sessions.End(ctx, token)
 		}
 		if err != nil {
-			g.fail(w, r, v, refusal{code: g.fault(err)})
+			g.fail(w, r, v, refusal{code: g.fault(r, err)})
 			return
 		}
 		if found {
-			g.logger.Info("signed out", g.facts(r, zap.String("user", logged(record.User)))...)
+			g.tell(r, eventSignedOut, record.User)
 		}
 	}
 	g.cookies.ClearSession(w, v.secure)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -33,7 +34,7 @@ func (g *Gate) serveSignUp(w http.ResponseWriter, r *http.Request, v *visitor) {
 	_, found, err := g.signedIn(detached(r), v)
 	switch {
 	case err != nil:
-		g.fail(w, r, v, refusal{code: g.fault(err)})
+		g.fail(w, r, v, refusal{code: g.fault(r, err)})
 	case found:
 		seeOther(w, g.returnTarget(v, query.Get("rd")))
 	default:
@@ -56,7 +57,7 @@ func (g *Gate) showSignUp(w http.ResponseWriter, r *http.Request, v *visitor, f 
 		status = why.statusCode()
 	}
 	if err := g.challengeOn(w, r, v, &view, wanted); err != nil {
-		why = refusal{code: g.fault(err), wait: retryAfter(err)}
+		why = refusal{code: g.fault(r, err), wait: retryAfter(err)}
 		status = why.statusCode()
 	}
 	view.Code, view.Errors = string(why.code), texts(why.errors)
@@ -67,7 +68,7 @@ func (g *Gate) showSignUp(w http.ResponseWriter, r *http.Request, v *visitor, f 
 
 // refuseSignUp says what is wrong, with a new challenge for the next try.
 func (g *Gate) refuseSignUp(w http.ResponseWriter, r *http.Request, v *visitor, f signUpFields, why refusal) {
-	g.logger.Info("sign-up failed", g.facts(r, zap.String("user", logged(f.username)), zap.String("reason", string(why.code)))...)
+	g.tellFailed(r, eventSignUpFailed, f.username, why.code)
 	f.captcha.purpose = purposeSignUp
 	if !wantsJSON(r) {
 		g.showSignUp(w, r, v, f, g.again(r, v, f.captcha, false), why)
@@ -118,17 +119,17 @@ func (g *Gate) judgeSignUp(r *http.Request, v *visitor, f signUpFields) (verdict
 	}
 	users, err := g.users.Table()
 	if err != nil {
-		return g.faulty(errors.Join(errUsers, err)), nil
+		return g.faulty(r, f.username, errors.Join(errUsers, err)), nil
 	}
 	attempt, err := g.throttle.ReserveSignIn(ctx, g.caller(r, browsers, "")) // whom the challenge was made for
 	if err != nil {
-		return g.faulty(err), nil
+		return g.faulty(r, f.username, err), nil
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 	used, wrong, err := g.judgeCaptcha(r, f.captcha, browsers, attempt, true)
 	switch {
 	case err != nil:
-		return g.faulty(err), nil
+		return g.faulty(r, f.username, err), nil
 	case wrong != "":
 		return verdict{code: wrong}, nil
 	}
@@ -137,12 +138,12 @@ func (g *Gate) judgeSignUp(r *http.Request, v *visitor, f signUpFields) (verdict
 	}
 	release, err := g.throttle.ReserveSignUp(ctx, clientAddr(r), g.Accounts.SignUpLimit.PerClient)
 	if err != nil {
-		return g.faulty(err), nil
+		return g.faulty(r, f.username, err), nil
 	}
 	hash, err := g.hash(r.Context(), f.password)
 	if err != nil {
 		release()
-		return g.faulty(err), nil
+		return g.faulty(r, f.username, err), nil
 	}
 	p := secondstep.Pending{
 		Purpose: secondstep.SignUp, User: f.username, Browser: used.id, PasswordHash: hash,
@@ -225,6 +226,8 @@ func (g *Gate) hash(ctx context.Context, text string) (string, error) {
 		return "", err
 	}
 	defer release()
+	began := time.Now()
+	defer func() { measured.hashing.Observe(time.Since(began).Seconds()) }()
 	return htpasswd.HashPassword(text)
 }
 
@@ -260,9 +263,9 @@ func (g *Gate) register(r *http.Request, v *visitor, p secondstep.Pending) verdi
 	case errors.Is(err, htpasswd.ErrFull):
 		return verdict{code: codeSignUpFull}
 	case err != nil:
-		return g.faulty(errors.Join(errUsers, err))
+		return g.faulty(r, p.User, errors.Join(errUsers, err))
 	}
-	g.logger.Info("signed up", g.facts(r, zap.String("user", p.User), zap.Bool("approved", !g.Accounts.Approval))...)
+	g.tell(r, eventSignedUp, p.User, zap.Bool("approved", !g.Accounts.Approval))
 	if g.Accounts.Approval {
 		return verdict{notice: "awaiting_approval"}
 	}
@@ -277,7 +280,7 @@ func (g *Gate) register(r *http.Request, v *visitor, p secondstep.Pending) verdi
 func (g *Gate) welcomeNew(r *http.Request, v *visitor, p secondstep.Pending) verdict {
 	users, err := g.users.Table()
 	if err != nil {
-		return g.faulty(errors.Join(errUsers, err))
+		return g.faulty(r, p.User, errors.Join(errUsers, err))
 	}
 	fingerprint, ok := users.Fingerprint(p.User)
 	if !ok {
@@ -311,7 +314,7 @@ func (g *Gate) serveStrength(w http.ResponseWriter, r *http.Request, v *visitor)
 		err = g.throttle.JudgeStrength(ctx, clientAddr(r))
 	}
 	if err != nil {
-		g.failJSON(w, v, refusal{code: g.fault(err), wait: retryAfter(err)})
+		g.failJSON(w, v, refusal{code: g.fault(r, err), wait: retryAfter(err)})
 		return
 	}
 	name := values["username"]

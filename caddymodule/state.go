@@ -182,10 +182,15 @@ func takeStore(c StateConfig, realm string) (store state.Store, key string, noti
 		return nil, "", nil, fmt.Errorf("state %s: %w", c.Store, err)
 	}
 	store = value.(openStore).Store
+	return store, key, readiness(store), nil
+}
+
+// readiness says why a store does not work now, nil if it does.
+func readiness(store state.Store) error {
 	if fallible, ok := store.(interface{ Ready() error }); ok {
-		notice = fallible.Ready()
+		return fallible.Ready()
 	}
-	return store, key, notice, nil
+	return nil
 }
 
 // file is where a local store is kept.
