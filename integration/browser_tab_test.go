@@ -179,7 +179,7 @@ func (b *tab) shoot(name string) {
 	// Chromium moves a page that is written from right to left aside where there
 	// is nothing beyond the window.
 	tall, _ := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("document.documentElement.scrollHeight > innerHeight"))
-	picture, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: new(tall)})
+	picture, err := chromedp.Call(b.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{CaptureBeyondViewport: &tall})
 	if err != nil {
 		b.t.Logf("no screenshot: %v", err)
 		return
