@@ -15,7 +15,7 @@ build: ## Caddy with the gate, as bin/caddy
 
 test: tools unit integration ## everything, race detector on
 
-tools: ## what the tests need beside Go: chromium, htpasswd, axe-core
+tools: ## what the tests need beside Go: chromium, htpasswd, redis, fail2ban, axe-core
 	integration/install-tools
 
 unit:

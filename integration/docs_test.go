@@ -38,6 +38,7 @@ var docFiles = map[string]string{
 	"/srv/app/":                              "",
 	"/srv/wordpress/":                        "",
 	"/run/php/php-fpm.sock":                  "",
+	"/var/log/caddy/captcha-gate.log":        "",
 	"/etc/caddy/members.htpasswd":            testUser + ":" + testHash + "\n",
 	"/etc/caddy/staff.htpasswd":              testUser + ":" + testHash + "\n",
 	"/etc/captcha-gate/users/users.htpasswd": testUser + ":" + testHash + "\n",
@@ -54,7 +55,7 @@ var docVariables = []string{
 }
 
 var (
-	docPath     = regexp.MustCompile(`(?:/etc/caddy|/etc/captcha-gate|/var/lib|/run|/srv)/[\w./-]*`)
+	docPath     = regexp.MustCompile(`(?:/etc/caddy|/etc/captcha-gate|/var/lib|/var/log|/run|/srv)/[\w./-]*`)
 	docVariable = regexp.MustCompile(`\{env\.(\w+)\}`)
 )
 
