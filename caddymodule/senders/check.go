@@ -2,13 +2,14 @@ package senders
 
 import (
 	"fmt"
-	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/contacts"
 )
 
 var (
@@ -16,14 +17,7 @@ var (
 
 	// E.164: a plus, a country code that does not begin with 0, at most 15 digits.
 	numberPattern = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-
-	// What browsers take for an e-mail address: no quotes, no comments, ASCII.
-	addressPattern = regexp.MustCompile("^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@" +
-		`[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
 )
-
-// An address is at most this long (RFC 3696, erratum 1690).
-const maxAddress = 254
 
 // Check refuses, with an error that wraps ErrRefused, a message that must not
 // reach a provider: one by another channel than those given, one that is too
@@ -48,7 +42,7 @@ func (m Message) problem(now time.Time, channels []Channel) string {
 		return "expires: the code is no longer worth sending"
 	case m.Channel == SMS && !numberPattern.MatchString(m.To):
 		return "to: not a phone number such as +4915112345678"
-	case m.Channel == Email && !plainAddress(m.To):
+	case m.Channel == Email && contacts.CheckEmail(m.To) != nil:
 		return "to: not a plain e-mail address"
 	case m.Channel != SMS && m.Channel != Email:
 		return "channel: unknown"
@@ -64,17 +58,6 @@ func (m Message) problem(now time.Time, channels []Channel) string {
 		return "text: not UTF-8, or has control characters"
 	}
 	return ""
-}
-
-// plainAddress reports whether an e-mail address is of the kind that needs no
-// quoting anywhere.
-func plainAddress(address string) bool {
-	if len(address) > maxAddress || !addressPattern.MatchString(address) {
-		return false
-	}
-	// The pattern lets dots stand where they may not.
-	parsed, err := mail.ParseAddress(address)
-	return err == nil && parsed.Address == address
 }
 
 // plainText reports whether a text is UTF-8 without control characters other

@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/contacts"
 )
 
 func init() {
@@ -125,7 +127,7 @@ func (s *SMTP) Provision(caddy.Context) error {
 	}
 	from, err := mail.ParseAddress(s.From)
 	switch {
-	case err != nil || !plainAddress(from.Address) || !plainText(from.Name, ""):
+	case err != nil || contacts.CheckEmail(from.Address) != nil || !plainText(from.Name, ""):
 		return fmt.Errorf("from: %q is not an address such as codes@example.com or Example <codes@example.com>", s.From)
 	case (s.Username == "") != (s.Password == ""):
 		return errors.New("username: it and password go together")

@@ -117,9 +117,9 @@ func TestPhoneNumbersAreE164(t *testing.T) {
 }
 
 func TestEmailAddressesAreBare(t *testing.T) {
-	longest := strings.Repeat("a", 64) + "@" + strings.Repeat("b", 189)
+	longest := strings.Repeat("a", 64) + "@" + strings.Repeat(strings.Repeat("b", 61)+".", 3) + "bb"
 	for _, email := range []string{"alice@example.com", "a@b", "first.last+tag@mail.example.org", "o'hara@example.com",
-		"a&b@example.com", "x@xn--bcher-kva.example", longest} {
+		"a&b@example.com", "x@xn--bcher-kva.example", longest + "b"} {
 		if err := (rules{}).email(email); err != nil {
 			t.Errorf("%q: %v", email, err)
 		}
@@ -128,7 +128,7 @@ func TestEmailAddressesAreBare(t *testing.T) {
 		"Alice <alice@example.com>", "<alice@example.com>", "alice@example.com (Alice)", "alice@example.com, bob@example.com",
 		"\"alice\"@example.com", "\"a b\"@example.com", "alice@example.com\nBcc: bob@example.com", "alice@example.com\r\n",
 		"alice\x00@example.com", "alice@exa\tmple.com", "älice@example.com", "alice@bücher.example", "alice@example..com",
-		".alice@example.com", "alice@ example.com", "=?utf-8?q?alice?=@example.com>", longest + "b"} {
+		".alice@example.com", "alice@ example.com", "=?utf-8?q?alice?=@example.com>", longest + "bb"} {
 		if err := (rules{}).email(email); err != errEmail {
 			t.Errorf("%q: %v", email, err)
 		}
