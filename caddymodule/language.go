@@ -41,17 +41,17 @@ func (g *Gate) serveLanguage(w http.ResponseWriter, r *http.Request, v *visitor)
 
 // setBack has the page lead back to where the visitor came from. That is one of
 // the gate's own pages, whatever the address says (RED-3): the sign-in page, if
-// it says nothing or nonsense.
+// it says nothing, nonsense or a page that this gate has not.
 func (g *Gate) setBack(view *page.View, v *visitor, from string) {
 	base := v.prefix + g.BasePath
 	view.From, view.BackURL = from, v.prefix+g.Login[0]
-	switch from {
-	case "sign-up", "second-step":
+	switch {
+	case from == "sign-up" && g.signsUp(), from == "second-step" && g.sendsCodes():
 		view.BackURL = base + "/" + from
-	case "account":
+	case from == "account" && g.hasUsers():
 		view.BackURL = base + "/" + from
 		return
-	case "sign-out":
+	case from == "sign-out":
 		view.BackURL = v.prefix + g.Logout
 		return
 	default:

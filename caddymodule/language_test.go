@@ -25,7 +25,7 @@ func chosenFrom(t *testing.T, g *Gate, query string, header ...string) (string, 
 }
 
 func TestChoosingALanguageLeadsBackToThePageAndNowhereElse(t *testing.T) {
-	g := memoryGate(t, "anna")
+	g, _ := stepGate(t, `{}`, signUpByEmail())
 	for query, want := range map[string]string{
 		"lang=de":                                     "/login",
 		"lang=de&rd=%2Fsome%2Fpage%3Fx%3D1":           "/login?rd=%2Fsome%2Fpage%3Fx%3D1",
@@ -50,6 +50,24 @@ func TestChoosingALanguageLeadsBackToThePageAndNowhereElse(t *testing.T) {
 		if cookie == nil || cookie.Name != "captcha_gate_lang" || cookie.Value != "de" || cookie.MaxAge != 365*24*3600 ||
 			cookie.Path != "/" || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode {
 			t.Errorf("%s: cookie %+v", query, cookie)
+		}
+	}
+}
+
+func TestChoosingALanguageLeadsToNoPageThatTheGateHasNot(t *testing.T) {
+	open, err := load(t, Gate{HumanOnly: true, Secret: []Secret{gateSecret}, Realm: "open", State: &StateConfig{Store: storeMemory}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, g := range map[string]*Gate{"users": memoryGate(t, "anna"), "human_only": open} {
+		for _, from := range []string{"sign-up", "second-step", "account"} {
+			want := "/login"
+			if from == "account" && g.hasUsers() {
+				want = "/captcha-gate/account"
+			}
+			if to, _ := chosenFrom(t, g, "lang=de&from="+from); to != want {
+				t.Errorf("%s: from %s to %s, want %s", name, from, to, want)
+			}
 		}
 	}
 }
