@@ -115,3 +115,18 @@ func BenchmarkLoginPage(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRefusal is the 401 of a script without a session.
+func BenchmarkRefusal(b *testing.B) {
+	g := memoryGate(b, "anna")
+	r := throughCaddy(request("GET", "/api/orders", "Accept", typeJSON), false, "192.0.2.1")
+	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	w := discard{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.header)
+		if err := g.ServeHTTP(w, r, next); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

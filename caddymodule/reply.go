@@ -321,8 +321,12 @@ func (g *Gate) view(v *visitor) page.View {
 	}
 }
 
+// pageSize is what nearly all pages fit into, in bytes.
+const pageSize = 12 << 10
+
 func (g *Gate) writePage(w http.ResponseWriter, status int, name string, view page.View) {
 	var body bytes.Buffer
+	body.Grow(pageSize)
 	if err := g.site.Render(&body, name, view); err != nil {
 		g.logger.Error("page failed", zap.String("template", name), zap.Error(err))
 		writeFault(w)

@@ -101,12 +101,10 @@ func (g *Gate) offerOthers(view *page.View, voice, address string) {
 	if view.ReturnTo != "" {
 		query.Set("rd", view.ReturnTo)
 	}
-	address += "?"
-	view.ListenURL = address + query.Encode()
+	view.ListenURL = address + "?" + query.Encode()
 	for _, name := range captcha.Languages() {
-		query.Set("voice", name)
 		view.Voices = append(view.Voices, page.Voice{
-			Tag: name, Name: voiceNames[name], URL: address + query.Encode(), Current: name == voice,
+			Tag: name, Name: voiceNames[name], URL: view.ListenURL + "&voice=" + name, Current: name == voice,
 		})
 	}
 }

@@ -11,8 +11,17 @@ import (
 // that return an address return "" where there is none.
 type data struct {
 	View
-	site *Site
-	page string
+	site     *Site
+	page     string
+	lifetime int // of the challenge, in seconds
+}
+
+func (s *Site) newData(name string, v View) *data {
+	d := &data{View: v, site: s, page: name}
+	if d.Asked() {
+		d.lifetime = max(0, int(v.Captcha.ExpiresAt.Sub(s.now())/time.Second))
+	}
+	return d
 }
 
 // T is a text of the page's language.
@@ -208,12 +217,7 @@ func (d *data) RoomBeside() bool {
 
 // Lifetime is how many seconds the challenge is still good for. Scripts get
 // this rather than a time, since a visitor's clock may be wrong.
-func (d *data) Lifetime() int {
-	if !d.Asked() {
-		return 0
-	}
-	return max(0, int(d.Captcha.ExpiresAt.Sub(d.site.now())/time.Second))
-}
+func (d *data) Lifetime() int { return d.lifetime }
 
 // Closed says that signing in cannot even be tried before RetryAfter.
 func (d *data) Closed() bool { return d.Captcha == nil && d.RetryAfter > 0 }

@@ -202,7 +202,7 @@ type Captcha struct {
 	Length int
 }
 
-// Site writes the pages. It never changes and is safe for concurrent use.
+// Site writes the pages. It is safe for concurrent use.
 type Site struct {
 	title     string
 	contact   *Contact
@@ -211,6 +211,10 @@ type Site struct {
 	public    map[string]string // public name by plain name, such as "gate.css"
 	languages
 	now func() time.Time
+
+	ownTemplates bool // the operator has replaced some
+	standIn      string
+	kept         keptPages
 }
 
 // pages are the templates that Render can be asked for; the others are parts.
@@ -222,6 +226,7 @@ func New(o Options) (*Site, error) {
 	s := &Site{
 		title: o.Title, contact: newContact(o.Contact),
 		assets: map[string]Asset{}, public: map[string]string{}, now: o.Now,
+		ownTemplates: o.Templates != "", standIn: newStandIn(),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -250,5 +255,9 @@ func New(o Options) (*Site, error) {
 // operator's that the sample data did not find out, and for an error of w.
 func (s *Site) Render(w io.Writer, name string, v View) error {
 	v.Lang = s.known(v.Lang)
-	return s.templates.ExecuteTemplate(w, name+".html", &data{View: v, site: s, page: name})
+	d := s.newData(name, v)
+	if s.isKept(d) {
+		return s.renderKept(w, d)
+	}
+	return s.templates.ExecuteTemplate(w, name+".html", d)
 }
