@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha attack conformance languages timing docs lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha bench-gate attack conformance languages timing docs lint
 
 FUZZTIME ?= 60s
 
@@ -41,6 +41,9 @@ bench-captcha: ## our captcha beside other Go libraries, into docs/; wants a qui
 	cd benchmarks && for run in 1 2 3 4 5 6; do go test -run '^$$' -bench . -cpu 1 -count 1 . || exit 1; done >../bin/benchmarks.txt
 	cd benchmarks && go run ./report -o ../docs/benchmarks.md -svg ../docs/benchmarks.svg <../bin/benchmarks.txt
 	cd benchmarks && go run ./sheet -o ../docs/captcha-libraries.png
+
+bench-gate: ## the gate beside Caddy without one and other gates, into docs/; twenty minutes on a quiet machine
+	cd benchmarks/gate && go run . -o ../../docs/performance.md -svg ../../docs/performance.svg
 
 attack: ## what programs that read pictures make of ours and others, into docs/attack.md; ten minutes
 	benchmarks/attack/run docs/attack.md

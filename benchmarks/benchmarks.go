@@ -7,6 +7,8 @@
 //	go run ./samples                               labelled captchas, to try readers on
 //	go run ./sheet                                 a sheet that shows what each one draws
 //
+// The whole gate beside other gates is another matter: gate.
+//
 // Repeat the whole run rather than raise -count, which repeats one benchmark at
 // once: what else the machine does then meets all libraries alike. With -cpu 1
 // a library pays for its own garbage. report takes the runs one after the other.
