@@ -55,8 +55,8 @@ type shard struct {
 	peak int // the most entries since m was made; Go maps never shrink by themselves
 }
 
-// A map smaller than this is not worth remaking.
-const shrinkFrom = 1024
+// A map smaller than this is not worth remaking. Of a flood that fills all shards up to here some megabytes stay.
+const shrinkFrom = 64
 
 func newTable() *table {
 	t := new(table)
