@@ -54,6 +54,7 @@ func (c *client) do(request []byte) (a answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return answer{}, err

@@ -7,7 +7,7 @@
 //
 // What is measured: requests (CPU, times, rates of requests with and without a
 // session), users and sessions (the same with many of them), pages (memory over
-// a million sign-in pages), signins, storm (live sessions beside guessers),
+// a million sign-in pages), sign-ins, storm (live sessions beside guessers),
 // start (100,000 users at the start) and bench (go test -bench). It takes about
 // twenty minutes, wants a quiet Linux machine with redis-server, and its raw
 // figures go to bin/gate.jsonl, one record a line.
@@ -40,7 +40,7 @@ var experiments = []struct {
 }{
 	{"requests", (*bench).measureRequests},
 	{"pages", (*bench).measurePages},
-	{"signins", (*bench).measureSignIns},
+	{"sign-ins", (*bench).measureSignIns},
 	{"storm", (*bench).measureStorms},
 	{"start", (*bench).measureStarts},
 	{"users", (*bench).measureUsers},

@@ -26,8 +26,8 @@ func startProcess(name, logFile string, env []string, program string, args ...st
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()                                                                                         // the child has its own
-	p := &process{name: name, cmd: exec.Command(program, args...), exited: make(chan struct{}), log: logFile} //nolint:gosec // our own programs
+	defer out.Close() // the child has its own
+	p := &process{name: name, cmd: exec.Command(program, args...), exited: make(chan struct{}), log: logFile}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
@@ -71,7 +71,7 @@ func (p *process) cpu() (time.Duration, error) {
 	const schedulerClock = 2
 	var t unix.Timespec
 	clock := ^p.cmd.Process.Pid<<3 | schedulerClock
-	if err := unix.ClockGettime(int32(clock), &t); err != nil { //nolint:gosec // a number of the kernel's
+	if err := unix.ClockGettime(int32(clock), &t); err != nil {
 		return 0, fmt.Errorf("CPU clock of %s: %w", p.name, err)
 	}
 	return time.Duration(t.Nano()), nil
