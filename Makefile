@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha bench-gate attack conformance languages timing docs lint
+.PHONY: demo build test unit integration tools fuzz bench bench-captcha bench-gate attack conformance coverage mutation soak languages timing docs lint vulncheck
 
 FUZZTIME ?= 60s
 
@@ -51,6 +51,24 @@ attack: ## what programs that read pictures make of ours and others, into docs/a
 conformance: tools ## which tests show which security requirement, and how they went
 	@(go test -json ./...; cd integration && go test -json -timeout 20m ./...) | go run ./internal/conformance
 
+coverage: tools ## which part of the statements unit and integration tests run together; fails below its floors
+	@rm -rf bin/coverage && mkdir -p bin/coverage/unit bin/coverage/integration
+	go test -timeout 20m -covermode=atomic -coverpkg=./... ./... -args -test.gocoverdir='$(CURDIR)/bin/coverage/unit'
+	cd integration && GOCOVERDIR='$(CURDIR)/bin/coverage/integration' go test -timeout 30m ./...
+	go tool covdata textfmt -i=bin/coverage/unit,bin/coverage/integration -o bin/coverage/profile.txt
+	@go run ./internal/coverage <bin/coverage/profile.txt
+
+MUTATED = captcha:answer.go,captcha.go,token.go,work.go captcha/seal $(addprefix caddymodule/internal/,identity localpath secondstep session throttle \
+	htpasswd:argon2id.go,hash.go,htpasswd.go,judge.go,list.go,parse.go,password.go) \
+	caddymodule:account.go,challenge.go,secondstep.go,serve.go,signin.go,signup.go
+
+mutation: ## which changes to the code that decides no test notices, see docs/mutation.md; half an hour
+	go run ./internal/mutation -floor 85 $(MUTATED)
+
+soak: tools ## a minute of everything at once under the race detector, 100,000 sign-ins, 1,000 reloads; a quarter of an hour
+	cd integration && CAPTCHA_GATE_STRESS=60s go test -v -timeout 20m -run EverythingAtOnce .
+	cd integration && CAPTCHA_GATE_MEASURE=1 go test -v -parallel 1 -timeout 1h -run 'ManySignIns|ManyReloads' .
+
 languages: tools ## every page in every language on a phone, with screenshots in integration/artifacts
 	cd integration && CAPTCHA_GATE_EVERY_LANGUAGE=1 go test -timeout 20m -run 'TestBrowser/every_language' ./...
 
@@ -62,3 +80,8 @@ docs: ## docs/reference.md, from the comments of the options
 
 lint:
 	golangci-lint run ./...
+	cd integration && golangci-lint run ./...
+	cd benchmarks && golangci-lint run ./...
+
+vulncheck: ## known flaws in what is used; asks vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...

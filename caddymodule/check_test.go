@@ -76,9 +76,24 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"identity header":          {func(g *Gate) { g.Identity = &IdentityConfig{User: "Remote User"} }, []string{"identity user", "Remote User"}},
 		"identity steals a header": {func(g *Gate) { g.Identity = &IdentityConfig{User: "cookie"} }, []string{"identity user", "Cookie"}},
 		"identity twice the same":  {func(g *Gate) { g.Identity = &IdentityConfig{User: "X-A", Email: "x_a"} }, []string{"identity"}},
-		"page logo":                {func(g *Gate) { g.Page = &PageConfig{Logo: "/nonexistent.png"} }, []string{"page", "/nonexistent.png"}},
-		"page language":            {func(g *Gate) { g.Page = &PageConfig{Languages: []string{"tlh"}} }, []string{"page", "tlh"}},
-		"page template broken":     {func(g *Gate) { g.Page = &PageConfig{Templates: broken} }, []string{"page", "sign-in.html"}},
+		"accounts human only":      {func(g *Gate) { g.Users, g.HumanOnly, g.Accounts = "", true, &AccountsConfig{SignUp: true} }, []string{"accounts", "human_only"}},
+		"codes human only": {func(g *Gate) {
+			g.Users, g.HumanOnly, g.SecondStep = "", true, &SecondStepConfig{Channel: channelSMS}
+		}, []string{"second_step", "human_only"}},
+		"sign_up_limit": {func(g *Gate) {
+			g.Accounts = &AccountsConfig{SignUp: true, SignUpLimit: &SignUpLimitConfig{PerClient: -1, Users: 1}}
+		}, []string{"sign_up_limit", "at least 1"}},
+		"second_step channel": {func(g *Gate) { g.SecondStep = &SecondStepConfig{Channel: "pigeon"} }, []string{"second_step", "pigeon"}},
+		"second_step resend": {func(g *Gate) {
+			g.SecondStep = &SecondStepConfig{Resend: caddy.Duration(time.Millisecond)}
+		}, []string{"second_step resend", "1s"}},
+		"second_step attempts": {func(g *Gate) {
+			g.SecondStep = &SecondStepConfig{Attempts: 100}
+		}, []string{"second_step attempts", "100"}},
+		"second_step no senders": {func(g *Gate) { g.SecondStep = &SecondStepConfig{Channel: channelSMS} }, []string{"second_step"}},
+		"page logo":              {func(g *Gate) { g.Page = &PageConfig{Logo: "/nonexistent.png"} }, []string{"page", "/nonexistent.png"}},
+		"page language":          {func(g *Gate) { g.Page = &PageConfig{Languages: []string{"tlh"}} }, []string{"page", "tlh"}},
+		"page template broken":   {func(g *Gate) { g.Page = &PageConfig{Templates: broken} }, []string{"page", "sign-in.html"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := Gate{Users: users, Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory}}

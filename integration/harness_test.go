@@ -42,13 +42,24 @@ var caddyBinary string
 // ten times as slow: for the tests that log times, never for make test.
 var measuring = os.Getenv("CAPTCHA_GATE_MEASURE") != ""
 
+// counting builds Caddy so that it notes which statements ran, for make coverage.
+// Every process that ends by itself then leaves a file in that directory.
+var counting = os.Getenv("GOCOVERDIR") != ""
+
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "captcha-gate-")
 	if err != nil {
 		log.Fatal(err)
 	}
 	caddyBinary = filepath.Join(dir, "caddy")
-	build := exec.Command("go", "build", fmt.Sprintf("-race=%t", !measuring), "-o", caddyBinary, "./cmd/caddy")
+	args := []string{"build", "-o", caddyBinary}
+	switch {
+	case counting:
+		args = append(args, "-cover", "-covermode=atomic", "-coverpkg=./...")
+	case !measuring:
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "./cmd/caddy")...)
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		log.Fatalf("building caddy: %v\n%s", err, out)
@@ -86,6 +97,9 @@ func newSite(t *testing.T) *site {
 	s.upstream = newUpstream(t)
 	s.writeFile("users.htpasswd", testUser+":"+testHash+"\n")
 	t.Cleanup(func() {
+		if counting {
+			s.stop() // what is killed leaves no count
+		}
 		s.kill()
 		if t.Failed() {
 			t.Logf("log of caddy:\n%s", s.log.String())
@@ -275,6 +289,7 @@ type visitor struct {
 	// patient asks again when the connection breaks: Caddy resets what waits to be
 	// accepted at the moment a reload closes a listener.
 	patient bool
+	broken  int // how often it broke
 }
 
 func newVisitor(t *testing.T, s *site) *visitor {
@@ -314,6 +329,7 @@ func (v *visitor) send(r *http.Request) answer {
 	v.t.Helper()
 	response, err := v.client.Do(r)
 	for try := 0; err != nil && v.patient && try < 5; try++ {
+		v.broken++
 		if r.GetBody != nil {
 			r.Body, _ = r.GetBody()
 		}

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"encoding/base64"
+	"strings"
 	"testing"
 )
 
@@ -37,5 +38,36 @@ func TestCAP5_TheAuthenticatedContextHasLengths(t *testing.T) {
 			t.Errorf("%q and %q are authenticated alike", other, c)
 		}
 		seen[string(k.context)] = c
+	}
+}
+
+// Everybody sees the id, and what one purpose seals or derives says nothing about
+// another: each subkey is its own.
+func TestCAP4_SubkeysHaveNothingInCommon(t *testing.T) {
+	secret := bytes.Repeat([]byte{'a'}, MinSecret)
+	login, err := newSlot(secret, "login")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := newSlot(secret, "sign_up")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if login.id != other.id {
+		t.Error("a secret has two ids")
+	}
+	if bytes.HasPrefix(login.derive, login.id[:]) || bytes.Equal(login.derive, other.derive) {
+		t.Error("the keys to derive from have something in common with the id or one another")
+	}
+	nonce := make([]byte, nonceLength)
+	if _, err := other.aead.Open(nil, nonce, login.aead.Seal(nil, nonce, []byte("content"), nil), nil); err == nil {
+		t.Error("what is sealed for one purpose opens for another")
+	}
+}
+
+func TestAShortSecretIsNamedByItsNumber(t *testing.T) {
+	_, err := New([][]byte{bytes.Repeat([]byte{'a'}, MinSecret), []byte("short")}, "p", "r")
+	if err == nil || !strings.Contains(err.Error(), "secret 2 ") {
+		t.Errorf("%v", err)
 	}
 }
