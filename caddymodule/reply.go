@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -183,13 +184,22 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 // "Origin: null" with forms over plain HTTP, which no origin check can accept.
 func harden(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", contentSecurityPolicy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	values := make([]string, len(hardening)) // one for all: floods get these headers, too
+	for i, header := range hardening {
+		values[i] = header.value
+		h[header.name] = values[i : i+1 : i+1]
+	}
+}
+
+// hardening has canonical names.
+var hardening = [...]struct{ name, value string }{
+	{"Cache-Control", "no-store"},
+	{"Content-Security-Policy", contentSecurityPolicy},
+	{"X-Content-Type-Options", "nosniff"},
+	{"Referrer-Policy", "same-origin"},
+	{"X-Frame-Options", "DENY"},
+	{"Cross-Origin-Opener-Policy", "same-origin"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
 }
 
 // success is the JSON answer to what worked.
@@ -321,13 +331,14 @@ func (g *Gate) view(v *visitor) page.View {
 	}
 }
 
-// pageSize is what nearly all pages fit into, in bytes.
-const pageSize = 12 << 10
+// bodies have room for a page each. Floods ask for little else.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func (g *Gate) writePage(w http.ResponseWriter, status int, name string, view page.View) {
-	var body bytes.Buffer
-	body.Grow(pageSize)
-	if err := g.site.Render(&body, name, view); err != nil {
+	body := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(body)
+	body.Reset()
+	if err := g.site.Render(body, name, view); err != nil {
 		g.logger.Error("page failed", zap.String("template", name), zap.Error(err))
 		writeFault(w)
 		return

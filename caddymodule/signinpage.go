@@ -102,7 +102,9 @@ func (g *Gate) offerOthers(view *page.View, voice, address string) {
 		query.Set("rd", view.ReturnTo)
 	}
 	view.ListenURL = address + "?" + query.Encode()
-	for _, name := range captcha.Languages() {
+	names := captcha.Languages()
+	view.Voices = make([]page.Voice, 0, len(names))
+	for _, name := range names {
 		view.Voices = append(view.Voices, page.Voice{
 			Tag: name, Name: voiceNames[name], URL: view.ListenURL + "&voice=" + name, Current: name == voice,
 		})
