@@ -1,6 +1,6 @@
 # Two targets are all a visitor needs: `make demo` and `make test`.
 
-.PHONY: demo build test unit integration tools fuzz bench bench-captcha bench-gate attack conformance coverage mutation soak languages timing docs lint vulncheck
+.PHONY: demo build test unit integration tools fuzz fuzz-briefly bench bench-captcha bench-gate attack conformance coverage mutation soak languages timing docs lint vulncheck
 
 FUZZTIME ?= 60s
 
@@ -13,7 +13,7 @@ build: ## Caddy with the gate, as bin/caddy
 	@mkdir -p bin
 	go build -o bin/caddy ./cmd/caddy
 
-test: tools unit integration ## everything, race detector on
+test: tools unit fuzz-briefly integration ## everything, race detector on
 
 tools: ## what the tests need beside Go: chromium, htpasswd, redis, fail2ban, axe-core
 	integration/install-tools
@@ -27,11 +27,11 @@ integration:
 	cd integration && go vet ./... && go test -race -timeout 20m ./...
 
 fuzz: ## each fuzz target for FUZZTIME
-	@go list ./... | while read -r package; do \
-		for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
-			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
-		done; \
-	done
+	internal/fuzz $(FUZZTIME) ./...
+
+# Twelve targets that link quickly, for make test.
+fuzz-briefly:
+	internal/fuzz 10s ./captcha/seal $(addprefix ./caddymodule/internal/,htpasswd identity localpath session)
 
 bench: ## the benchmarks, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...
