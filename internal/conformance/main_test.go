@@ -87,3 +87,16 @@ FAIL p/q [build failed]
 		t.Errorf("%d open", open)
 	}
 }
+
+func TestTheSecurityPageSaysWhatNoTestShows(t *testing.T) {
+	page, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range requirements() {
+		row := "| " + q.id + ": " + q.text + " | " + q.instead + " |\n"
+		if strings.Contains(string(page), row) != (q.instead != "") {
+			t.Errorf("docs/security.md on %s; the list says %q", q.id, row)
+		}
+	}
+}
