@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -16,13 +17,13 @@ import (
 // failing fails one of its calls.
 type failing struct {
 	state.Store
-	left int // calls until the one that fails; at 0 none does
+	left atomic.Int64 // calls until the one that fails; at 0 none does
 }
 
 var errFailing = errors.New("fault of the store")
 
 func (s *failing) call() error {
-	if s.left--; s.left == 0 {
+	if s.left.Add(-1) == 0 {
 		return errFailing
 	}
 	return nil
@@ -82,10 +83,10 @@ func TestSES3_SessionsEndOrItIsSaidThatTheyMayNot(t *testing.T) {
 				for range c.sessions {
 					tokens = append(tokens, startAs(t, m, "alice"))
 				}
-				s.left = n
+				s.left.Store(int64(n))
 				err := c.act(m, tokens[0])
-				failed := s.left <= 0
-				s.left = 0
+				failed := s.left.Load() <= 0
+				s.left.Store(0)
 				if (err != nil) != failed {
 					t.Fatalf("call %d failed: %v, and it is said: %v", n, failed, err)
 				}
