@@ -89,6 +89,14 @@ var voiceNames = map[string]string{
 	"fr": "Français", "ar": "العربية", "hi": "हिन्दी", "pt": "Português", "ja": "日本語",
 }
 
+// spoken has them as every page shows them.
+var spoken = func() (list []page.Voice) {
+	for _, tag := range captcha.Languages() {
+		list = append(list, page.Voice{Tag: tag, Name: voiceNames[tag]})
+	}
+	return list
+}()
+
 // offerOthers adds the other ways to prove oneself to the page at an address: a
 // sound, also without JavaScript, and with it a puzzle.
 func (g *Gate) offerOthers(view *page.View, voice, address string) {
@@ -102,13 +110,7 @@ func (g *Gate) offerOthers(view *page.View, voice, address string) {
 		query.Set("rd", view.ReturnTo)
 	}
 	view.ListenURL = address + "?" + query.Encode()
-	names := captcha.Languages()
-	view.Voices = make([]page.Voice, 0, len(names))
-	for _, name := range names {
-		view.Voices = append(view.Voices, page.Voice{
-			Tag: name, Name: voiceNames[name], URL: view.ListenURL + "&voice=" + name, Current: name == voice,
-		})
-	}
+	view.Voices, view.VoiceTag = spoken, voice
 }
 
 // refreshURL is the link to the same page with a new picture, for browsers

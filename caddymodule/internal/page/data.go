@@ -177,13 +177,18 @@ func (d *data) Refresh() string { return local(d.RefreshURL) }
 // Listen is the page again with a sound.
 func (d *data) Listen() string { return local(d.ListenURL) }
 
-// Local is a path on this host, "" for everything else.
-func (d *data) Local(address string) string { return local(address) }
+// ListenIn is the page again with a sound in another language.
+func (d *data) ListenIn(tag string) string {
+	if d.Listen() == "" {
+		return ""
+	}
+	return d.Listen() + "&voice=" + url.QueryEscape(tag)
+}
 
 // Voice is the language of sounds that is chosen now.
-func (d *data) Voice() (chosen Voice) {
+func (d *data) Voice() Voice {
 	for _, v := range d.Voices {
-		if v.Current {
+		if v.Tag == d.VoiceTag {
 			return v
 		}
 	}

@@ -42,10 +42,7 @@ func signInView() View {
 		Lang: "en", BasePath: "/captcha-gate", LoginPath: "/login", LogoutPath: "/logout",
 		ReturnTo: "/wiki?page=1", RememberOffered: true, RefreshURL: "/login?rd=%2Fwiki",
 		ListenURL: "/login?kind=audio&rd=%2Fwiki", WorkOffered: true, WorkSilent: true,
-		Voices: []Voice{
-			{Tag: "en", Name: "English", URL: "/login?kind=audio&rd=%2Fwiki&voice=en", Current: true},
-			{Tag: "ar", Name: "العربية", URL: "/login?kind=audio&rd=%2Fwiki&voice=ar"},
-		},
+		Voices: []Voice{{Tag: "en", Name: "English"}, {Tag: "ar", Name: "العربية"}}, VoiceTag: "en",
 		Captcha: &Captcha{
 			Token: strings.Repeat("Ab3", 50), ImageURL: "/captcha-gate/challenge/" + strings.Repeat("Ab3", 50) + ".png",
 			Width: 240, Height: 80, ExpiresAt: testNow.Add(5 * time.Minute),

@@ -27,7 +27,7 @@ func fresh(token string) View {
 	return View{
 		Lang: "en", BasePath: "/captcha-gate", LoginPath: "/login", LogoutPath: "/logout", RememberOffered: true,
 		RefreshURL: "/login", ListenURL: "/login?kind=audio",
-		Voices: []Voice{{Tag: "en", Name: "English", URL: "/login?kind=audio&voice=en", Current: true}},
+		Voices: []Voice{{Tag: "en", Name: "English"}}, VoiceTag: "en",
 		Captcha: &Captcha{
 			Token: token, ImageURL: "/captcha-gate/challenge/" + token + ".png", Width: 240, Height: 80,
 			ExpiresAt: keptNoon.Add(5 * time.Minute),

@@ -112,6 +112,7 @@ func TestMistakesOfTheOperatorAreNamed(t *testing.T) {
 		"template unknown field":   {templates("sign-in.html", "<p>\n{{.Nonsense}}"), []string{"templates: ", "sign-in.html:2", "Nonsense"}},
 		"template of an account":   {templates("account.html", "\n{{range .Sessions}}{{.Nonsense}}{{end}}"), []string{"account.html:2", "Nonsense"}},
 		"template of a second":     {templates("second-step.html", "{{if .ForSignUp}}\n{{.Nonsense}}{{end}}"), []string{"second-step.html:2", "Nonsense"}},
+		"template of a sound":      {templates("captcha.html", "{{if .Listen}}{{range .Voices}}\n{{.Nonsense}}{{end}}{{end}}"), []string{"captcha.html:2", "Nonsense"}},
 		"template of a sign-up":    {templates("sign-up.html", "{{if .Notice}}\n{{.Nonsense}}{{end}}"), []string{"sign-up.html:2", "Nonsense"}},
 		"template of a password":   {templates("secret.html", "\n{{if .Chosen}}{{.Nonsense}}{{end}}"), []string{"secret.html:2", "Nonsense"}},
 		"template without nil":     {templates("captcha.html", "\n{{.Captcha.Width}}"), []string{"captcha.html:2"}},

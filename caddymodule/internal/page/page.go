@@ -152,15 +152,17 @@ type View struct {
 	ForSignUp bool
 
 	// RefreshURL is the page's own address for a new picture; ListenURL is the same
-	// for a sound, "" as long as there are none.
+	// for a sound and has a query, "" as long as there are none.
 	RefreshURL, ListenURL string
 
 	// BackURL is the page that a visitor came from to choose a language, and From
 	// its name in the links of that page, "" for the sign-in page.
 	BackURL, From string
 
-	// Voices are the languages that a sound can be spoken in.
-	Voices []Voice
+	// Voices are the languages that a sound can be spoken in, and VoiceTag is the
+	// one that is chosen. The same list may serve all pages.
+	Voices   []Voice
+	VoiceTag string
 	// WorkOffered offers a puzzle for the device in place of an answer;
 	// WorkSilent has the script ask for a challenge with a puzzle at once.
 	WorkOffered, WorkSilent bool
@@ -181,13 +183,8 @@ type Session struct {
 	Current bool
 }
 
-// Voice is a language of sounds.
-type Voice struct {
-	Tag, Name string
-	// URL is the page again with a sound in this language.
-	URL     string
-	Current bool
-}
+// Voice is a language of sounds; Name is what it calls itself.
+type Voice struct{ Tag, Name string }
 
 // Captcha is a challenge to show: a picture, or a sound if AudioURL is set.
 type Captcha struct {

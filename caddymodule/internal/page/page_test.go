@@ -347,6 +347,7 @@ func TestListeningIsOfferedOnlyWhereThereAreSounds(t *testing.T) {
 	d = parse(t, render(t, s, "sign-in", with(func(v *View) { v.ListenURL = "/login?kind=audio" })))
 	wantAttr(t, d.must(t, "data-kind", "audio"), "href", "/login?kind=audio")
 	wantAttr(t, d.must(t, "id", "voice"), "lang", "en")
+	wantAttr(t, d.must(t, "lang", "ar"), "href", "/login?kind=audio&voice=ar")
 	if _, ok := attr(d.must(t, "id", "sound"), "src"); ok {
 		t.Error("a picture's challenge has a sound")
 	}

@@ -113,6 +113,7 @@ func samples(now time.Time) (views, accountViews []View) {
 	picture := &Captcha{Token: "token", ImageURL: "/gate/challenge/token.png", Width: 240, Height: 80, ExpiresAt: now, Length: 5}
 	sound := &Captcha{Token: "token", AudioURL: "/gate/challenge/token.wav", Width: 240, Height: 80, ExpiresAt: now}
 	base := View{BasePath: "/gate", LoginPath: "/login", LogoutPath: "/logout", RefreshURL: "/login", BackURL: "/login"}
+	base.Voices, base.VoiceTag = []Voice{{Tag: "en", Name: "English"}, {Tag: "de", Name: "Deutsch"}}, "en"
 	for _, captcha := range []*Captcha{nil, picture, sound} {
 		for _, humanOnly := range []bool{false, true} {
 			for _, code := range []string{"", "captcha_wrong", "credentials_wrong", "throttled"} {
