@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/captcha-gate/captcha-gate/benchmarks"
+	"github.com/captcha-gate/captcha-gate/benchmarks/numbers"
 )
 
 const chartTitle = "Time to make one captcha picture"
@@ -56,7 +57,7 @@ func chart(rows []row) string {
 	b.WriteString(`<text class="small" x="16" y="48">Microseconds on one processor, logarithmic scale; shorter is faster</text>` + "\n")
 	for tick := begin; tick <= longest; tick *= 10 {
 		fmt.Fprintf(&b, `<line class="grid" x1="%.1[1]f" y1="%[2]d" x2="%.1[1]f" y2="%[3]d"/>`+"\n", x(tick), headHeight, height-footHeight+4)
-		fmt.Fprintf(&b, `<text class="small" x="%.1f" y="%d" text-anchor="middle">%s µs</text>`+"\n", x(tick), height-footHeight+22, thousands(tick))
+		fmt.Fprintf(&b, `<text class="small" x="%.1f" y="%d" text-anchor="middle">%s µs</text>`+"\n", x(tick), height-footHeight+22, numbers.Thousands(tick))
 	}
 	for i, r := range rows {
 		y := headHeight + rowHeight*i
@@ -75,14 +76,14 @@ func chart(rows []row) string {
 
 // figure stands at the end of a bar.
 func figure(r row) string {
-	return fmt.Sprintf("%s µs (%s×)", number(r.micros), number(r.ratio))
+	return fmt.Sprintf("%s µs (%s×)", numbers.Short(r.micros), numbers.Short(r.ratio))
 }
 
 // description says in words what the bars show.
 func description(rows []row) string {
 	said := make([]string, len(rows))
 	for i, r := range rows {
-		said[i] = fmt.Sprintf("%s, %s: %s µs", r.title(), r.words(), number(r.micros))
+		said[i] = fmt.Sprintf("%s, %s: %s µs", r.title(), r.words(), numbers.Short(r.micros))
 	}
 	return "Horizontal bars, fastest first. " + strings.Join(said, "; ") + "."
 }

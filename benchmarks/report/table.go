@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/captcha-gate/captcha-gate/benchmarks"
+	"github.com/captcha-gate/captcha-gate/benchmarks/numbers"
 )
 
 // section is all that stands between the markers. The chart is left out where
@@ -34,7 +34,7 @@ func table(b *strings.Builder, heading string, rows []row, versions map[string]s
 		"| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, r := range rows {
 		fmt.Fprintf(b, "| %s | %s | %s | %.0f %% | %s | %s | %s | %s |\n", named(r, versions), r.words(),
-			number(r.micros), r.spread, number(r.ratio), number(r.allocated/1000), thousands(r.allocs), thousands(r.size))
+			numbers.Short(r.micros), r.spread, numbers.Short(r.ratio), numbers.Short(r.allocated/1000), numbers.Thousands(r.allocs), numbers.Thousands(r.size))
 	}
 }
 
@@ -56,24 +56,4 @@ var pseudoVersion = regexp.MustCompile(`^v.*[-.](\d{4})(\d\d)(\d\d)\d{6}-[0-9a-f
 // short is a version, or the day of a commit that has none.
 func short(version string) string {
 	return pseudoVersion.ReplaceAllString(version, "of $1-$2-$3")
-}
-
-// number has about three digits that matter.
-func number(v float64) string {
-	switch {
-	case v < 10:
-		return strconv.FormatFloat(v, 'f', 2, 64)
-	case v < 100:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return thousands(v)
-}
-
-// thousands is a whole number with a comma every three digits.
-func thousands(v float64) string {
-	digits := strconv.FormatFloat(v, 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
 }

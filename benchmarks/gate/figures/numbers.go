@@ -2,30 +2,9 @@ package figures
 
 import (
 	"fmt"
-	"strconv"
+
+	"github.com/captcha-gate/captcha-gate/benchmarks/numbers"
 )
-
-// number has about three digits that matter.
-func number(v float64) string {
-	switch {
-	case v < 0:
-		return "-" + number(-v)
-	case v < 10:
-		return strconv.FormatFloat(v, 'f', 2, 64)
-	case v < 100:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return thousands(v)
-}
-
-// thousands is a whole number with a comma every three digits.
-func thousands(v float64) string {
-	digits := strconv.FormatFloat(v, 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
 
 // unknown stands where a run has measured nothing.
 const unknown = "–"
@@ -48,9 +27,9 @@ func (r Range) plain() string {
 	case 0:
 		return unknown
 	case 1:
-		return number(r.Median)
+		return numbers.Short(r.Median)
 	}
-	return fmt.Sprintf("%s (%s–%s)", number(r.Median), number(r.Least), number(r.Most))
+	return fmt.Sprintf("%s (%s–%s)", numbers.Short(r.Median), numbers.Short(r.Least), numbers.Short(r.Most))
 }
 
 // middle is the median alone.
@@ -58,5 +37,5 @@ func (r Range) middle() string {
 	if r.Count == 0 {
 		return unknown
 	}
-	return number(r.Median)
+	return numbers.Short(r.Median)
 }

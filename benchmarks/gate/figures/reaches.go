@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/captcha-gate/captcha-gate/benchmarks/numbers"
 )
 
 // goal is one line of what was to be reached.
@@ -48,9 +50,9 @@ func (r Results) goals() []goal {
 		judge("the same: requests a second", "at least 0.97",
 			r.overBare(Proxied, rate, func(v float64) bool { return v >= 0.97 })),
 		judge("in process: time that the gate adds to the next handler", "at most 1 µs", r.added(
-			func(b Bench) float64 { return b.Nanos }, 1000, func(v float64) string { return "+" + number(v/1000) + " µs" })),
+			func(b Bench) float64 { return b.Nanos }, 1000, func(v float64) string { return "+" + numbers.Short(v/1000) + " µs" })),
 		judge("the same: allocations", "at most 8", r.added(
-			func(b Bench) float64 { return b.Allocs }, 8, func(v float64) string { return "+" + thousands(v) })),
+			func(b Bench) float64 { return b.Allocs }, 8, func(v float64) string { return "+" + numbers.Thousands(v) })),
 		judge("sign-in page with its challenge: CPU over a proxied request without a gate", "at most 0.5",
 			r.overBare(Page, cpu, func(v float64) bool { return v <= 0.5 })),
 		judge("memory that sign-in pages leave behind", "at most 16 MiB over 1,000,000", r.growth()),
@@ -117,7 +119,7 @@ func (r Results) growth() []finding {
 		return nil
 	}
 	more := to.RSS - from.RSS
-	text := fmt.Sprintf("%+.1f MiB from page %s to %s", more, thousands(float64(from.Pages)), thousands(float64(to.Pages)))
+	text := fmt.Sprintf("%+.1f MiB from page %s to %s", more, numbers.Thousands(float64(from.Pages)), numbers.Thousands(float64(to.Pages)))
 	return []finding{{"", text, more <= 16}}
 }
 
@@ -164,7 +166,7 @@ func unanswered(storms []Storm) finding {
 	for _, s := range storms {
 		live, guesses, missing = live+s.Live, guesses+s.Judged+s.Busy+s.Lost, missing+s.Failed+s.Lost
 	}
-	text := fmt.Sprintf("%d of %s requests and %s guesses", missing, thousands(float64(live)), thousands(float64(guesses)))
+	text := fmt.Sprintf("%d of %s requests and %s guesses", missing, numbers.Thousands(float64(live)), numbers.Thousands(float64(guesses)))
 	return finding{"", text, missing == 0}
 }
 
@@ -173,7 +175,7 @@ func entry(storms []Storm) finding {
 	for _, s := range storms {
 		worst, count = max(worst, s.SignIn), count+s.SignedIn
 	}
-	return finding{"", fmt.Sprintf("%s s, of %d", number(worst/1000), count), worst <= 1000 && count > 0}
+	return finding{"", fmt.Sprintf("%s s, of %d", numbers.Short(worst/1000), count), worst <= 1000 && count > 0}
 }
 
 func stormRange(storms []Storm, f func(Storm) float64) Range {
@@ -228,7 +230,7 @@ func (r Results) scaled(group, side string) (all []finding) {
 		over := r.ratio(Lane{group, side, Proxied, size}, Lane{group, side, Proxied, few}, cpu)
 		if over.Count > 0 {
 			// Fewer would be no fault.
-			all = append(all, finding{thousands(float64(size)), over.times(), over.Median <= 1.05})
+			all = append(all, finding{numbers.Thousands(float64(size)), over.times(), over.Median <= 1.05})
 		}
 	}
 	return all

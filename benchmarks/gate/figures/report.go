@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/captcha-gate/captcha-gate/benchmarks/numbers"
 )
 
 const head = `# Performance
@@ -48,7 +50,7 @@ func (r Results) requests(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "\n## Requests\n\n%d rounds of %s s a line, %d connections. \"Over none\" compares with the first line, round by round;\n"+
-		"the second line is the same Caddy once more and shows what two identical sides differ by.\n\n", rounds, number(r.Machine.Seconds), r.Machine.Connections)
+		"the second line is the same Caddy once more and shows what two identical sides differ by.\n\n", rounds, numbers.Short(r.Machine.Seconds), r.Machine.Connections)
 	b.WriteString("| gate | request | CPU µs | over none | requests/s | over none | p50 ms | p99 ms | MiB |\n" +
 		"| --- | --- | ---: | --- | ---: | --- | ---: | ---: | ---: |\n")
 	for _, kind := range []string{Proxied, Page, Refusal} {
@@ -74,7 +76,7 @@ func (r Results) scales(b *strings.Builder) {
 		for _, side := range sides {
 			for _, size := range r.sizes(group, side) {
 				l := Lane{group, side, Proxied, size}
-				fmt.Fprintf(b, "| %s | %s %s | %s | %s | %s |\n", side, thousands(float64(size)), group, r.values(l, cpu).middle(),
+				fmt.Fprintf(b, "| %s | %s %s | %s | %s | %s |\n", side, numbers.Thousands(float64(size)), group, r.values(l, cpu).middle(),
 					r.ratio(l, Lane{group, side, Proxied, few}, cpu).times(), r.values(l, rss).middle())
 			}
 		}
@@ -90,7 +92,7 @@ func (r Results) memory(b *strings.Builder) {
 	b.WriteString("\n## Memory over sign-in pages\n\nEvery page has a challenge of its own, for a browser that comes for the first time.\n\n" +
 		"| pages | MiB |\n| ---: | ---: |\n")
 	for _, m := range r.Memory {
-		fmt.Fprintf(b, "| %s | %.1f |\n", thousands(float64(m.Pages)), m.RSS)
+		fmt.Fprintf(b, "| %s | %.1f |\n", numbers.Thousands(float64(m.Pages)), m.RSS)
 	}
 }
 
@@ -150,7 +152,7 @@ func (r Results) storms(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %d of %s | %d | %d | %d |\n", side,
 			stormRange(its, func(s Storm) float64 { return s.QuietP50 }).middle(), stormRange(its, func(s Storm) float64 { return s.StormP50 }).plain(),
 			stormRange(its, func(s Storm) float64 { return s.QuietP99 }).middle(), stormRange(its, func(s Storm) float64 { return s.StormP99 }).plain(),
-			number(quiet), number(onset), number(worst), total.Failed, thousands(float64(total.Live)), total.Judged, total.Busy, total.Lost)
+			numbers.Short(quiet), numbers.Short(onset), numbers.Short(worst), total.Failed, numbers.Thousands(float64(total.Live)), total.Judged, total.Busy, total.Lost)
 	}
 }
 
