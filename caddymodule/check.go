@@ -45,14 +45,8 @@ func (g *Gate) expand() error {
 	text("logout", &g.Logout)
 	text("base_path", &g.BasePath)
 	text("landing", &g.Landing)
-	if c := g.Captcha; c != nil {
-		text("captcha when", &c.When)
-		text("captcha alphabet", &c.Alphabet)
-		text("captcha bind", &c.Bind)
-		text("captcha level", &c.Level)
-		if c.Noise != nil {
-			text("captcha noise colour", &c.Noise.Colour)
-		}
+	if g.Captcha != nil {
+		g.Captcha.expand(text)
 	}
 	if c := g.Session; c != nil {
 		text("session cookie_name", &c.CookieName)
@@ -74,17 +68,34 @@ func (g *Gate) expand() error {
 			text("second_step countries", &c.Countries[i])
 		}
 	}
-	if c := g.Page; c != nil {
-		text("page title", &c.Title)
-		text("page logo", &c.Logo)
-		text("page stylesheet", &c.Stylesheet)
-		text("page templates", &c.Templates)
-		text("page contact", &c.Contact)
-		for i := range c.Languages {
-			text("page languages", &c.Languages[i])
-		}
+	if g.Page != nil {
+		g.Page.expand(text)
 	}
 	return errors.Join(errs...)
+}
+
+// expander replaces what stands in a field, which it names in an error.
+type expander func(field string, to *string)
+
+func (c *CaptchaConfig) expand(text expander) {
+	text("captcha when", &c.When)
+	text("captcha alphabet", &c.Alphabet)
+	text("captcha bind", &c.Bind)
+	text("captcha level", &c.Level)
+	if c.Noise != nil {
+		text("captcha noise colour", &c.Noise.Colour)
+	}
+}
+
+func (c *PageConfig) expand(text expander) {
+	text("page title", &c.Title)
+	text("page logo", &c.Logo)
+	text("page stylesheet", &c.Stylesheet)
+	text("page templates", &c.Templates)
+	text("page contact", &c.Contact)
+	for i := range c.Languages {
+		text("page languages", &c.Languages[i])
+	}
 }
 
 // A realm becomes part of storage keys and header values.

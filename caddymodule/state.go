@@ -115,7 +115,7 @@ func (c *RedisConfig) unmarshal(b block) error {
 	return err
 }
 
-func (c *RedisConfig) expand(text func(field string, to *string)) {
+func (c *RedisConfig) expand(text expander) {
 	text("state redis url", (*string)(&c.URL))
 	for i := range c.Addresses {
 		text("state redis addresses", &c.Addresses[i])
