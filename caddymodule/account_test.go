@@ -108,14 +108,43 @@ func TestAccountFormsWorkWithoutScripts(t *testing.T) {
 		value, _, _ := strings.Cut(rest, `"`)
 		return value
 	}
+	clean := v.page(accountPath)
+	wantPage(t, "the page", clean, http.StatusOK, `id="picture" width="240"`)
+	if tokenField.MatchString(clean.Body.String()) {
+		t.Error("a captcha without a failure")
+	}
 	w := v.formOf(accountPath, map[string]string{
 		"form_token": token(), "current_password": "wrong", "new_password": freshPassword, "confirm_password": freshPassword,
 	})
-	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), g.site.Text("en", "current_password_wrong")) || !tokenField.MatchString(w.Body.String()) {
-		t.Errorf("a wrong password: %d", w.Code)
+	wantPage(t, "a wrong password", w, http.StatusUnauthorized, `id="current_password-error" class="error" role="alert">`+g.site.Text("en", "current_password_wrong"),
+		`aria-invalid="true"`, `href="`+accountPath+`?kind=audio"`)
+	if !tokenField.MatchString(w.Body.String()) {
+		t.Error("a wrong password: no captcha for the next try")
 	}
 	w = v.formOf(accountPath, map[string]string{"form_token": token(), "action": "end_others"})
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), g.site.Text("en", "sessions_ended")) {
 		t.Errorf("ending others: %d", w.Code)
+	}
+	reply := v.to(accountPath, map[string]string{"action": "end_others"})
+	if reply.Code != "sessions_ended" || reply.RedirectURL == nil || *reply.RedirectURL != accountPath {
+		t.Errorf("ending others by script: %+v", reply)
+	}
+}
+
+func TestAGateThatChangesNoPasswordsHasNoFormForIt(t *testing.T) {
+	off := false
+	g, _ := stepGate(t, annasContact, Gate{Accounts: &AccountsConfig{ChangePassword: &off}})
+	v := newGuest(t, g, "192.0.2.1")
+	v.want(v.enters("anna"), "signed_in")
+	if page := v.page(accountPath).Body.String(); strings.Contains(page, "new_password") {
+		t.Errorf("offered\n%s", page)
+	}
+	v.want(v.to(accountPath, map[string]string{
+		"current_password": "anna-password", "new_password": freshPassword, "confirm_password": freshPassword,
+	}), codeNotFound)
+	if users, err := g.users.Table(); err != nil {
+		t.Error(err)
+	} else if _, same := users.Verify("anna", "anna-password"); !same {
+		t.Error("changed")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
@@ -281,6 +282,14 @@ func TestSoundsAreServedWholeAndInParts(t *testing.T) {
 		if w := get(address, ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "captcha_expired") {
 			t.Errorf("%s: %d %s", address[len(address)-4:], w.Code, w.Body)
 		}
+	}
+	if w := get(strings.Replace(*picture.ImageURL, ".png", ".gif", 1), ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "not_found") {
+		t.Errorf("another kind of file: %d %s", w.Code, w.Body)
+	}
+	g.store = state.NewMemory(state.Options{}) // which knows nothing of what was spent
+	t.Cleanup(func() { _ = g.store.Close() })
+	if w := get(*picture.ImageURL, ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "captcha_expired") {
+		t.Errorf("a picture from before the state was lost: %d %s", w.Code, w.Body)
 	}
 }
 
