@@ -28,7 +28,7 @@ func (b *bench) passes(l figures.Lane, s *site, users int) (*lane, error) {
 // requestSides are those whose requests are compared.
 func (b *bench) requestSides() []config {
 	return []config{
-		{side: figures.Bare}, {side: figures.BareAgain},
+		{side: figures.Bare}, {side: figures.BareAgain}, {side: figures.BareTold},
 		{side: figures.BasicAuth, users: someUsers},
 		{side: figures.CaddySecurity, users: someUsers},
 		{side: figures.GateMemory, users: someUsers, state: "memory"},

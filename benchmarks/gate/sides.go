@@ -97,6 +97,8 @@ func (b *bench) caddyfile(c config, dir, address, admin string) (string, error) 
 	var err error
 	switch c.side {
 	case figures.Bare, figures.BareAgain:
+	case figures.BareTold:
+		handlers = "request_header -Cookie\nrequest_header Remote-User " + userName(0) + "\n" + proxy
 	case figures.BasicAuth:
 		handlers = basicAuth(c) + proxy
 	case figures.CaddySecurity:

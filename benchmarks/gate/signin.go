@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +48,10 @@ func (b *bench) answerForm(v *visitor, token, user, password string) (answer, er
 func (b *bench) signIn(side string, v *visitor, user string) error {
 	switch side {
 	case figures.Bare, figures.BareAgain:
+		return nil
+	case figures.BareTold: // as long as those of a gate
+		v.cookies[sessionCookie] = strings.Repeat("s", 43)
+		v.cookies[sessionCookie+"_browser"] = strings.Repeat("b", 118)
 		return nil
 	case figures.BasicAuth:
 		a, err := v.send("GET", "/", "", basicLine(user, password))

@@ -13,6 +13,7 @@ import (
 const (
 	Bare          = "none"
 	BareAgain     = "none again" // the same once more: what identical sides differ by
+	BareTold      = "none, told" // what any gate of sessions asks of Caddy: cookies to take away, a name to pass on
 	BasicAuth     = "basic_auth"
 	CaddySecurity = "caddy-security"
 	GateMemory    = "captcha_gate, memory"

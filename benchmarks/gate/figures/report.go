@@ -42,7 +42,7 @@ func (r Results) Report(chartLink string) string {
 }
 
 // sides in the order of the tables.
-var sides = []string{Bare, BareAgain, BasicAuth, CaddySecurity, GateMemory, GateLocal, GateRedis}
+var sides = []string{Bare, BareAgain, BareTold, BasicAuth, CaddySecurity, GateMemory, GateLocal, GateRedis}
 
 func (r Results) requests(b *strings.Builder) {
 	rounds := r.values(bareProxied, cpu).Count
@@ -50,7 +50,8 @@ func (r Results) requests(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "\n## Requests\n\n%d rounds of %s s a line, %d connections. \"Over none\" compares with the first line, round by round;\n"+
-		"the second line is the same Caddy once more and shows what two identical sides differ by.\n\n", rounds, numbers.Short(r.Machine.Seconds), r.Machine.Connections)
+		"the second line is the same Caddy once more and shows what two identical sides differ by. The third has no gate either, but\n"+
+		"gets cookies as long as ours, removes them, and tells the app a name that stands in its configuration.\n\n", rounds, numbers.Short(r.Machine.Seconds), r.Machine.Connections)
 	b.WriteString("| gate | request | CPU µs | over none | requests/s | over none | p50 ms | p99 ms | MiB |\n" +
 		"| --- | --- | ---: | --- | ---: | --- | ---: | ---: | ---: |\n")
 	for _, kind := range []string{Proxied, Page, Refusal} {
