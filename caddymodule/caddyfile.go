@@ -142,7 +142,7 @@ func (c *CaptchaConfig) unmarshal(d *caddyfile.Dispenser) error {
 	b.words["bind"] = func() error { return b.oneOf(&c.Bind, bindNetwork, bindAddress, bindOff) }
 	b.words["audio"] = func() error { return b.onOff(&c.Audio) }
 	b.words["level"] = func() error { return b.oneOf(&c.Level, levels...) }
-	b.words["work"] = func() error { return b.durationOrOff(&c.Work) }
+	b.words["work"] = func() error { c.Work = new(caddy.Duration); return b.durationOrOff(c.Work) }
 	b.words["work_alone"] = func() error { c.WorkAlone = new(caddy.Duration); return b.durationOrOff(c.WorkAlone) }
 	b.words["noise"] = func() error { c.Noise = new(NoiseConfig); return c.Noise.unmarshal(b) }
 	return b.nested()

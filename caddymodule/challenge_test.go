@@ -162,7 +162,7 @@ func TestTheFormKeepsTheKindOfChallenge(t *testing.T) {
 }
 
 func TestWithSilentWorkOnlyScriptsGetThePuzzle(t *testing.T) {
-	g := captchaGate(t, CaptchaConfig{Work: caddy.Duration(captcha.MinWork), Level: "easy"})
+	g := captchaGate(t, CaptchaConfig{Work: beside(captcha.MinWork), Level: "easy"})
 	inPage, token, cookies, body := openPage(t, g, "/login")
 	if inPage.Level != captcha.Hard || !strings.Contains(body, "data-silent") {
 		t.Errorf("the page has a challenge of level %v", inPage.Level)

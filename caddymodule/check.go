@@ -139,7 +139,7 @@ func (g *Gate) checkChallenge() error {
 	for _, w := range []struct {
 		field string
 		time  caddy.Duration
-	}{{"work", c.Work}, {"work_alone", *c.WorkAlone}} {
+	}{{"work", *c.Work}, {"work_alone", *c.WorkAlone}} {
 		if d := time.Duration(w.time); d != 0 && (d < captcha.MinWork || d > captcha.MaxWork) {
 			return fmt.Errorf("captcha %s: %v is not within %v and %v", w.field, d, captcha.MinWork, captcha.MaxWork)
 		}

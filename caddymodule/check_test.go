@@ -44,7 +44,7 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"captcha size":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Width: 6000, Height: 80} }, []string{"captcha", "width"}},
 		"captcha bind":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Bind: "country"} }, []string{"bind", "country"}},
 		"captcha level":            {func(g *Gate) { g.Captcha = &CaptchaConfig{Level: "medium"} }, []string{"captcha", "level", "medium"}},
-		"captcha work":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Work: caddy.Duration(time.Hour)} }, []string{"captcha work", "2m"}},
+		"captcha work":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Work: beside(time.Hour)} }, []string{"captcha work", "2m"}},
 		"captcha work_alone":       {func(g *Gate) { g.Captcha = &CaptchaConfig{WorkAlone: &negative} }, []string{"captcha work_alone", "100ms"}},
 		"captcha noise colour":     {func(g *Gate) { g.Captcha = &CaptchaConfig{Noise: &NoiseConfig{Colour: "red"}} }, []string{"noise colour", "red"}},
 		"login needs an escape":    {func(g *Gate) { g.Login = []string{"/sign in"} }, []string{"login", "/sign in"}},

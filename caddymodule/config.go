@@ -48,8 +48,8 @@ type CaptchaConfig struct {
 
 	// A proof of work that the browser does while the visitor types, as the time
 	// it takes a slow phone, 100ms to 2m. Without JavaScript the picture is hard
-	// instead. Default: none; 1s when suspicious.
-	Work caddy.Duration `json:"work,omitempty"`
+	// instead. 0 asks for none. Default: none; 1s when suspicious.
+	Work *caddy.Duration `json:"work,omitempty"`
 
 	// A proof of work in place of an answer, for visitors who can use neither
 	// picture nor sound (WCAG 2.2, 3.3.8), as the time it takes a slow phone,
@@ -247,11 +247,10 @@ func (c *CaptchaConfig) setDefaults() {
 	orText(&c.When, whenAlways)
 	if c.When == whenSuspicious {
 		orText(&c.Level, captcha.Easy.String())
-		if c.Work == 0 {
-			c.Work = caddy.Duration(time.Second)
-		}
+		orDuration(&c.Work, time.Second)
 	}
 	orText(&c.Level, captcha.Normal.String())
+	orDuration(&c.Work, 0)
 	orDuration(&c.WorkAlone, 15*time.Second)
 }
 

@@ -101,7 +101,7 @@ var spoken = func() (list []page.Voice) {
 // sound, also without JavaScript, and with it a puzzle.
 func (g *Gate) offerOthers(view *page.View, voice, address string) {
 	orText(&view.RefreshURL, address)
-	view.WorkOffered, view.WorkSilent = g.offers(captcha.Work), g.Captcha.Work > 0
+	view.WorkOffered, view.WorkSilent = g.offers(captcha.Work), *g.Captcha.Work > 0
 	if !g.offers(captcha.Audio) {
 		return
 	}

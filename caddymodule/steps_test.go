@@ -449,7 +449,7 @@ func TestUSR1_NamesThatLookLikeReservedOnesAreReserved(t *testing.T) {
 func TestAKnownDeviceSignsUpOnASuspiciousNetwork(t *testing.T) {
 	g, err := load(t, Gate{
 		Users: usersFile(t, "anna"), Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory},
-		Captcha: &CaptchaConfig{When: whenSuspicious, Work: caddy.Duration(captcha.MinWork)}, Accounts: &AccountsConfig{SignUp: true},
+		Captcha: &CaptchaConfig{When: whenSuspicious, Work: beside(captcha.MinWork)}, Accounts: &AccountsConfig{SignUp: true},
 	})
 	if err != nil {
 		t.Fatal(err)

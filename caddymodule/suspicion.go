@@ -46,7 +46,7 @@ func (g *Gate) asks(failures int) bool { return !g.onlySuspicious() || failures 
 // price is how hard a challenge is after so many failures, and the puzzle beside
 // it. The configured level is the least.
 func (g *Gate) price(failures int) (captcha.Level, time.Duration) {
-	work := time.Duration(g.Captcha.Work)
+	work := time.Duration(*g.Captcha.Work)
 	if !g.onlySuspicious() {
 		return g.level, work
 	}

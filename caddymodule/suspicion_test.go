@@ -17,11 +17,17 @@ import (
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
+// beside is work beside an answer.
+func beside(d time.Duration) *caddy.Duration {
+	work := caddy.Duration(d)
+	return &work
+}
+
 func suspiciousGate(t testing.TB, c CaptchaConfig) *Gate {
 	t.Helper()
 	c.When = whenSuspicious
-	if c.Work == 0 {
-		c.Work = caddy.Duration(captcha.MinWork) // the tests solve puzzles too
+	if c.Work == nil {
+		c.Work = beside(captcha.MinWork) // the tests solve puzzles too
 	}
 	return captchaGate(t, c)
 }
@@ -204,8 +210,9 @@ func TestSuspiciousRisesWithTheFailures(t *testing.T) {
 		"three":            {CaptchaConfig{}, 3, captcha.Normal, 2 * time.Second},
 		"six":              {CaptchaConfig{}, 6, captcha.Hard, 4 * time.Second},
 		"level is least":   {CaptchaConfig{Level: "normal"}, 1, captcha.Normal, time.Second},
-		"work is the unit": {CaptchaConfig{Work: 3e9}, 6, captcha.Hard, 12 * time.Second},
-		"work is bounded":  {CaptchaConfig{Work: 60e9}, 6, captcha.Hard, captcha.MaxWork},
+		"work is the unit": {CaptchaConfig{Work: beside(3 * time.Second)}, 6, captcha.Hard, 12 * time.Second},
+		"work is bounded":  {CaptchaConfig{Work: beside(time.Minute)}, 6, captcha.Hard, captcha.MaxWork},
+		"work is off":      {CaptchaConfig{Work: beside(0)}, 6, captcha.Hard, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.config.When = whenSuspicious
@@ -285,7 +292,7 @@ func TestTHR4_AFloodKeepsNeitherPictureNorSignInFromAKnownDevice(t *testing.T) {
 func TestTHR7_UsersOfOneBrowserDoNotShareItsBucket(t *testing.T) {
 	g, err := load(t, Gate{
 		Users: usersFile(t, "anna", "bert"), Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory},
-		Captcha: &CaptchaConfig{When: whenSuspicious, Work: caddy.Duration(captcha.MinWork)},
+		Captcha: &CaptchaConfig{When: whenSuspicious, Work: beside(captcha.MinWork)},
 	})
 	if err != nil {
 		t.Fatal(err)

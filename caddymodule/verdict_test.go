@@ -71,7 +71,7 @@ func TestABrowserCookieIsReadWholeOrNotAtAll(t *testing.T) {
 func TestChallengesRiseWithFailures(t *testing.T) {
 	suspicious := suspiciousGate(t, CaptchaConfig{})
 	always := memoryGate(t, "anna")
-	least := time.Duration(suspicious.Captcha.Work)
+	least := time.Duration(*suspicious.Captcha.Work)
 	token := func(g *Gate, kind captcha.Kind, level captcha.Level, work time.Duration) string {
 		c, err := g.captchas.Issue(captcha.Spec{Kind: kind, Level: level, Work: work}, captcha.Scope{Purpose: purposeLogin})
 		if err != nil {
