@@ -268,7 +268,8 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 	}
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 	used := browser{}
-	if response := captchaOf(purposeChangePassword, values); attempt.Failures() > 0 || response.isGiven() {
+	response := captchaOf(purposeChangePassword, values)
+	if attempt.Failures() > 0 || response.isGiven() {
 		if len(browsers) == 0 {
 			return verdict{code: codeCookiesRequired}
 		}
@@ -282,6 +283,12 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 	}
 	if len(browsers) > 0 {
 		used = browsers[0]
+	}
+	if err := attempt.ReserveUser(ctx); err != nil {
+		return g.faulty(r, who.User, err)
+	}
+	if wrong := g.missing(response, attempt.Failures(), attempt.Failures() > 0); wrong != "" { // others have failed in the meantime
+		return verdict{code: wrong}
 	}
 	fingerprint, right, err := g.checkPassword(r.Context(), who.User, values["current_password"], attempt.Failures() == 0)
 	switch {

@@ -193,6 +193,11 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	defer attempt.Release(ctx) // does nothing once the attempt is settled
 
 	used, wrong, err := g.judgeCaptcha(r, f.captcha, browsers, attempt, g.asks(attempt.Failures()))
+	if err == nil && wrong == "" {
+		if err = attempt.ReserveUser(ctx); err == nil { // others may have failed in the meantime
+			wrong = g.missing(f.captcha, attempt.Failures(), g.asks(attempt.Failures()))
+		}
+	}
 	switch {
 	case err != nil:
 		return g.faulty(r, name, err)
@@ -229,19 +234,28 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 // judgeCaptcha judges the answer, where there is one, and says what is wrong
 // with it, or missing where one is asked for. Only what was judged stays counted.
 func (g *Gate) judgeCaptcha(r *http.Request, c captchaResponse, browsers []browser, attempt *throttle.Attempt, asked bool) (used browser, wrong code, err error) {
-	switch {
-	case !c.isGiven() && asked:
-		return used, codeCaptchaRequired, nil
-	case !c.isGiven():
+	if wrong := g.missing(c, attempt.Failures(), asked); wrong != "" {
+		return used, wrong, nil
+	}
+	if !c.isGiven() {
 		return browsers[0], "", nil
-	case g.isCheap(c.token, attempt.Failures()):
-		return used, g.judged(c.token, errCheap).code, nil
 	}
 	used, wrong, err = g.checkCaptcha(r, c, browsers)
 	if err == nil && wrong != "" && wrong != codeCaptchaRequired {
 		attempt.CaptchaFailed(detached(r))
 	}
 	return used, wrong, err
+}
+
+// missing is what an answer lacks before it is looked at, after so many failures.
+func (g *Gate) missing(c captchaResponse, failures int, asked bool) code {
+	switch {
+	case c.isGiven() && g.isCheap(c.token, failures):
+		return g.judged(c.token, errCheap).code
+	case !c.isGiven() && asked:
+		return codeCaptchaRequired
+	}
+	return ""
 }
 
 // checkCaptcha spends the challenge and compares the answer, in this order and

@@ -60,7 +60,7 @@ func TestTHR8_WhicheverCountFailsIsSaid(t *testing.T) {
 		}{
 			"failures of a stranger": {3, func() error { _, err := f.Failures(t.Context(), stranger); return err }},
 			"failures of a device":   {1, func() error { _, err := f.Failures(t.Context(), f.device(1, "alice")); return err }},
-			"a sign-in":              {4, func() error { _, err := f.ReserveSignIn(t.Context(), stranger); return err }},
+			"a sign-in":              {6, func() error { _, err := f.toThePassword(stranger); return err }},
 			"a code":                 {2, func() error { _, err := f.ReserveCode(t.Context(), stranger); return err }},
 			"sending": {4, func() error {
 				_, err := f.ReserveSend(t.Context(), stranger, "+49151", throttle.DefaultSendRules())
@@ -94,7 +94,7 @@ func TestWhoHangsUpIsForgivenAllTheSame(t *testing.T) {
 			"released":  func(a *throttle.Attempt) { a.Release(gone) },
 			"passed":    func(a *throttle.Attempt) { a.PasswordFailed(gone); f.Passed(gone, device) },
 		} {
-			a, err := f.ReserveSignIn(t.Context(), device)
+			a, err := f.toThePassword(device)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,14 +13,34 @@ type Attempt struct {
 	user     reservation // of the user or of the known device
 	row      reservation // towards the ceiling of either
 	known    bool
+	named    bool   // a stranger names a user
+	name     []byte // folded
+	seen     int    // failures of the user before this attempt was counted
 	surge    int
 	settled  atomic.Bool
 }
 
+// ReserveUser counts for the user whom a stranger names: before the password is judged, and not before the captcha is.
+// Forms without an answer cost nothing, and whoever sends many would else hold every place in the bucket of any user,
+// if only for as long as the store takes. Where the bucket is full it gives the attempt back and returns a [*LimitError].
+func (a *Attempt) ReserveUser(ctx context.Context) error {
+	if !a.named {
+		return nil
+	}
+	err := a.reserve(ctx, BucketUser, a.name)
+	if err != nil {
+		a.Release(ctx)
+	}
+	return err
+}
+
+// rowOf is the bucket towards the ceiling.
+func rowOf(bucket string) string { return bucket + " row" }
+
 // reserve counts for a user or a known device. The more failures in a row there were, the longer a new bucket lasts.
 func (a *Attempt) reserve(ctx context.Context, bucket string, id []byte) (err error) {
 	t := a.throttle
-	if a.row, err = t.reserve(ctx, bucket+" row", Rule{Ceiling, ceilingWindow}, id); err != nil {
+	if a.row, err = t.reserve(ctx, rowOf(bucket), Rule{Ceiling, ceilingWindow}, id); err != nil {
 		return err
 	}
 	rule := t.rules.User
@@ -50,8 +70,8 @@ func (a *Attempt) or(ctx context.Context, err error) (*Attempt, error) {
 }
 
 // Failures are those that count against the visitor, without this attempt: like [Throttle.Failures], but parallel
-// attempts see one another.
-func (a *Attempt) Failures() int { return max(a.client.before, a.user.before, a.surge) }
+// attempts see one another, those at one user from [Attempt.ReserveUser] on.
+func (a *Attempt) Failures() int { return max(a.client.before, a.user.before, a.seen, a.surge) }
 
 func (a *Attempt) settle() bool { return a.settled.CompareAndSwap(false, true) }
 

@@ -23,7 +23,7 @@ func (t *Throttle) Passed(ctx context.Context, v Visitor) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	for _, bucket := range []string{BucketDevice + " row", BucketDevice} {
+	for _, bucket := range []string{rowOf(BucketDevice), BucketDevice} {
 		_ = t.store.Delete(ctx, t.key(bucket, v.Device[:])) // on failure it stays counted
 	}
 }

@@ -15,7 +15,7 @@ func (f *fixture) device(id byte, user string) throttle.Visitor {
 }
 
 func (f *fixture) failOn(v throttle.Visitor) error {
-	a, err := f.ReserveSignIn(f.t.Context(), v)
+	a, err := f.toThePassword(v)
 	if err == nil {
 		a.PasswordFailed(f.t.Context())
 	}
@@ -90,7 +90,7 @@ func TestTHR1_ASuccessBeginsANewRowOnAKnownDeviceAlone(t *testing.T) {
 				}
 			}
 			for _, settle := range []func(*throttle.Attempt, context.Context){(*throttle.Attempt).CaptchaFailed, (*throttle.Attempt).Succeeded} {
-				a, err := f.ReserveSignIn(t.Context(), c.visitor)
+				a, err := f.toThePassword(c.visitor)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -110,7 +110,7 @@ func TestTHR1_ASuccessBeginsANewRowOnAKnownDeviceAlone(t *testing.T) {
 
 func TestAWrongCaptchaOnAKnownDeviceCountsForTheDevice(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		a, err := f.ReserveSignIn(t.Context(), f.device(1, "owner"))
+		a, err := f.toThePassword(f.device(1, "owner"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestTHR4_AFloodByOthersDoesNotKeepTheOwnerOut(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		a, err := f.ReserveSignIn(t.Context(), home)
+		a, err := f.toThePassword(home)
 		if err != nil {
 			t.Fatal(err)
 		}

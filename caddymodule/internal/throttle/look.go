@@ -48,9 +48,9 @@ func (t *Throttle) ofUser(user string, a Asked) []counted {
 	id := []byte(FoldUser(user))
 	return []counted{
 		t.counted(BucketUser, BucketUser, t.rules.User.Limit, id),
-		t.counted(BucketUser+inARow, BucketUser+" row", Ceiling, id),
+		t.counted(BucketUser+inARow, rowOf(BucketUser), Ceiling, id),
 		t.counted(BucketCode, BucketCode, t.rules.User.Limit, id),
-		t.counted(BucketCode+inARow, BucketCode+" row", Ceiling, id),
+		t.counted(BucketCode+inARow, rowOf(BucketCode), Ceiling, id),
 		t.counted(BucketUserCodes, BucketUserCodes, a.Send.User.Limit, id),
 		t.counted(BucketDestination, BucketDestination, a.Send.Destination.Limit, []byte(FoldUser(a.Destination))),
 		t.counted(BucketDestination+forSignUp, a.SendForSignUp.bucket(BucketDestination), a.SendForSignUp.Destination.Limit,

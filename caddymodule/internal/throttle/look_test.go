@@ -34,7 +34,7 @@ func TestAnOperatorSeesAndLiftsWhatCountsAgainstAUser(t *testing.T) {
 		f.Refused = func(bucket string) { refused = append(refused, bucket) }
 		alice := throttle.Visitor{Client: netip.MustParseAddr("203.0.113.7"), User: "Alice"}
 		fail := func() error {
-			a, err := f.ReserveSignIn(t.Context(), alice)
+			a, err := f.toThePassword(alice)
 			if err == nil {
 				a.PasswordFailed(t.Context())
 			}

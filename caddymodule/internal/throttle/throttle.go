@@ -13,6 +13,7 @@
 // An attempt is counted before it is judged (THR-8) and settled afterwards:
 //
 //	attempt, err := t.ReserveSignIn(ctx, visitor)       // *LimitError: 429; any other error: 503
+//	... the captcha was right, now to the password:     err := attempt.ReserveUser(ctx)
 //	... nothing was judged, or the fault was ours:      attempt.Release(ctx)
 //	... the captcha was wrong, no password was judged:  attempt.CaptchaFailed(ctx)
 //	... the password or a later factor was wrong:       attempt.PasswordFailed(ctx)
@@ -27,6 +28,7 @@ package throttle
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -153,9 +155,9 @@ func New(store state.Store, realm string, r Rules, now func() time.Time) *Thrott
 	return &Throttle{store: store, realm: realm, rules: rules, now: now}
 }
 
-// ReserveSignIn counts one failure for the visitor before anything is judged (THR-8): for the client and, unless empty,
-// the user, or for the known device alone. Where a bucket is full it counts nothing and returns a [*LimitError]. Any
-// other error is the store's, and nothing may be judged then either.
+// ReserveSignIn counts one failure for the visitor before anything is judged (THR-8): for the client, or for the known
+// device alone. The user's bucket is only looked at: [Attempt.ReserveUser] counts there. Where a bucket is full it counts
+// nothing and returns a [*LimitError]. Any other error is the store's, and nothing may be judged then either.
 func (t *Throttle) ReserveSignIn(ctx context.Context, v Visitor) (*Attempt, error) {
 	a := &Attempt{throttle: t}
 	var err error
@@ -168,7 +170,10 @@ func (t *Throttle) ReserveSignIn(ctx context.Context, v Visitor) (*Attempt, erro
 		return nil, err
 	}
 	if v.User != "" {
-		err = a.reserve(ctx, BucketUser, []byte(FoldUser(v.User)))
+		a.named, a.name = true, []byte(FoldUser(v.User))
+		if _, err = t.peek(ctx, rowOf(BucketUser), Ceiling, a.name); err == nil {
+			a.seen, err = t.peek(ctx, BucketUser, t.rules.User.Limit, a.name)
+		}
 	}
 	if err == nil {
 		a.surge, err = t.surge(ctx)
@@ -246,11 +251,28 @@ func (t *Throttle) key(bucket string, id []byte) state.Key {
 }
 
 func (t *Throttle) count(ctx context.Context, bucket string, id []byte) (int, error) {
+	return t.peek(ctx, bucket, math.MaxInt, id)
+}
+
+// peek is how many counts a bucket has, and a [*LimitError] where it has no room. It counts nothing.
+func (t *Throttle) peek(ctx context.Context, bucket string, limit int, id []byte) (int, error) {
 	tally, err := t.store.Add(ctx, t.key(bucket, id), 0, time.Second) // only reads, whatever the window
 	if err != nil {
 		return 0, fmt.Errorf("throttle %s: %w", bucket, err)
 	}
+	if tally.N >= limit {
+		return 0, t.refuse(bucket, tally.Resets)
+	}
 	return tally.N, nil
+}
+
+// refuse says until when a bucket is full.
+func (t *Throttle) refuse(bucket string, resets time.Time) error {
+	name, _, _ := strings.Cut(bucket, " ")
+	if t.Refused != nil {
+		t.Refused(name)
+	}
+	return &LimitError{Bucket: name, RetryAfter: wholeSeconds(resets.Sub(t.now()))}
 }
 
 func (t *Throttle) reserve(ctx context.Context, bucket string, r Rule, id []byte) (reservation, error) {
@@ -262,11 +284,7 @@ func (t *Throttle) reserve(ctx context.Context, bucket string, r Rule, id []byte
 	reserved := reservation{key: k, window: r.Window, resets: tally.Resets, before: tally.N - 1}
 	if tally.N > r.Limit {
 		t.giveBack(ctx, reserved)
-		name, _, _ := strings.Cut(bucket, " ")
-		if t.Refused != nil {
-			t.Refused(name)
-		}
-		return reservation{}, &LimitError{Bucket: name, RetryAfter: wholeSeconds(tally.Resets.Sub(t.now()))}
+		return reservation{}, t.refuse(bucket, tally.Resets)
 	}
 	return reserved, nil
 }

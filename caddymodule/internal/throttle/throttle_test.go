@@ -65,9 +65,18 @@ func client(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
+// toThePassword is an attempt whose captcha was right, if one was asked for.
+func (f *fixture) toThePassword(v throttle.Visitor) (*throttle.Attempt, error) {
+	a, err := f.ReserveSignIn(f.t.Context(), v)
+	if err == nil {
+		err = a.ReserveUser(f.t.Context())
+	}
+	return a, err
+}
+
 // try is an attempt of a stranger.
 func (f *fixture) try(client netip.Addr, user string) (*throttle.Attempt, error) {
-	return f.ReserveSignIn(f.t.Context(), throttle.Visitor{Client: client, User: user})
+	return f.toThePassword(throttle.Visitor{Client: client, User: user})
 }
 
 func (f *fixture) reserve(client netip.Addr, user string) *throttle.Attempt {
