@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -17,6 +19,17 @@ import (
 type owner struct {
 	session.Record
 	id string // of the session
+}
+
+// has reports whether a session is the owner's. Another site of the realm may have a
+// user of the same name in another users file, and an entry that was changed leaves
+// sessions that are good for nothing.
+func (o owner) has(s session.Listed) bool { return s.User == o.User && s.Fingerprint == o.Fingerprint }
+
+// sessionsOf are the owner's live ones, the oldest first.
+func (g *Gate) sessionsOf(ctx context.Context, o owner) ([]session.Listed, error) {
+	all, err := g.sessions.List(ctx, o.User)
+	return slices.DeleteFunc(all, func(s session.Listed) bool { return !o.has(s) }), err
 }
 
 // owner finds the user of the request; whom there is none it answers itself.
@@ -75,7 +88,7 @@ type listedJSON struct {
 }
 
 func (g *Gate) tellAccount(w http.ResponseWriter, r *http.Request, v *visitor, who owner) {
-	sessions, err := g.sessions.List(detached(r), who.User)
+	sessions, err := g.sessionsOf(detached(r), who)
 	var token string
 	if err == nil {
 		token, err = g.formToken(who)
@@ -105,7 +118,7 @@ func (g *Gate) showAccount(w http.ResponseWriter, r *http.Request, v *visitor, w
 	view := g.view(v)
 	view.SignedInAs, view.Email, view.Since, view.Notice = who.User, g.emailOf(who.User), who.Created, notice
 	view.ChangeOffered, view.PasswordMin = g.changesPasswords(), g.Accounts.PasswordMin
-	sessions, err := g.sessions.List(ctx, who.User)
+	sessions, err := g.sessionsOf(ctx, who)
 	if err == nil {
 		view.FormToken, err = g.formToken(who)
 	}
@@ -195,7 +208,7 @@ func (g *Gate) answerAccount(w http.ResponseWriter, r *http.Request, v *visitor,
 }
 
 func (g *Gate) endSessions(w http.ResponseWriter, r *http.Request, v *visitor, who owner, notice string, which func(id string) bool) {
-	n, err := g.sessions.EndOf(detached(r), who.User, which)
+	n, err := g.sessions.EndOf(detached(r), who.User, func(s session.Listed) bool { return who.has(s) && which(s.ID) })
 	if err != nil {
 		g.answerAccount(w, r, v, who, "", refusal{code: g.fault(r, err)})
 		return
@@ -329,7 +342,8 @@ func (g *Gate) setPassword(r *http.Request, v *visitor, who owner, old [16]byte,
 	return result
 }
 
-// renewSession ends all sessions of a user with a new password and begins another.
+// renewSession ends all sessions of a user with a new password and begins another in
+// the place of this one: it ends no later, for no code was asked for anew (SES-4).
 func (g *Gate) renewSession(r *http.Request, v *visitor, who owner, used browser) (verdict, error) {
 	users, err := g.users.Table()
 	if err != nil {
@@ -339,7 +353,7 @@ func (g *Gate) renewSession(r *http.Request, v *visitor, who owner, used browser
 	if !ok {
 		return verdict{}, errUsers
 	}
-	if _, err := g.sessions.EndOf(detached(r), who.User, func(string) bool { return true }); err != nil {
+	if _, err := g.sessions.EndOf(detached(r), who.User, who.has); err != nil {
 		return verdict{}, err
 	}
 	record := who.Record

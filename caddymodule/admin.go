@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 )
 
 func init() {
@@ -139,7 +141,7 @@ func endSessions(w http.ResponseWriter, r *http.Request, query map[string]string
 		g := realm.newest()
 		var n int
 		if named {
-			n, err = g.sessions.EndOf(detached(r), user, func(string) bool { return true })
+			n, err = g.sessions.EndOf(detached(r), user, func(session.Listed) bool { return true })
 		} else {
 			n, err = g.sessions.EndAll(detached(r))
 		}

@@ -64,7 +64,7 @@ func TestSES3_SessionsEndOrItIsSaidThatTheyMayNot(t *testing.T) {
 	}{
 		"one": {2, func(m *session.Manager, token string) error { return m.End(context.Background(), token) }, false},
 		"those of a user": {3, func(m *session.Manager, _ string) error {
-			_, err := m.EndOf(context.Background(), "alice", func(string) bool { return true })
+			_, err := m.EndOf(context.Background(), "alice", func(session.Listed) bool { return true })
 			return err
 		}, false},
 		"all": {3, func(m *session.Manager, _ string) error { _, err := m.EndAll(context.Background()); return err }, false},

@@ -12,7 +12,8 @@ import (
 )
 
 // MaxPerUser is how many sessions a user can have; the oldest goes when another
-// begins (SES-14). Sessions without a name are not counted.
+// begins (SES-14). Sessions without a name are not counted. Sites that share a realm
+// may have users of one name in different users files: each entry counts apart.
 const MaxPerUser = 50
 
 // Listed is one of a user's sessions.
@@ -94,21 +95,20 @@ func (m *Manager) change(ctx context.Context, user string, edit func([]state.Key
 func (m *Manager) longest() time.Duration { return max(m.limits.Lifetime, m.limits.Remember) }
 
 // enlist adds a session to its user's list. Where there are too many, those that
-// have ended are left out, and then the oldest are ended.
-func (m *Manager) enlist(ctx context.Context, user string, key state.Key) error {
-	if user == "" {
+// have ended are left out, and then the oldest of the same entry are ended.
+func (m *Manager) enlist(ctx context.Context, r Record, key state.Key) error {
+	if r.User == "" {
 		return nil
 	}
 	var surplus []state.Key
-	err := m.change(ctx, user, func(keys []state.Key) (_ []state.Key, err error) {
+	err := m.change(ctx, r.User, func(keys []state.Key) (_ []state.Key, err error) {
+		surplus = nil
 		if len(keys) >= MaxPerUser {
-			if keys, err = m.living(ctx, keys); err != nil {
+			if keys, surplus, err = m.makeRoom(ctx, keys, r.Fingerprint); err != nil {
 				return nil, err
 			}
 		}
-		over := max(0, len(keys)-(MaxPerUser-1))
-		surplus = slices.Clone(keys[:over])
-		return append(keys[over:], key), nil
+		return append(keys, key), nil
 	})
 	if err != nil {
 		return err
@@ -121,19 +121,26 @@ func (m *Manager) enlist(ctx context.Context, user string, key state.Key) error 
 	return nil
 }
 
-// living are the sessions of a list that have not ended.
-func (m *Manager) living(ctx context.Context, keys []state.Key) ([]state.Key, error) {
-	var living []state.Key
+// makeRoom leaves out what has ended and, for one more session of an entry, as many of
+// its oldest as are too many, which are returned apart.
+func (m *Manager) makeRoom(ctx context.Context, keys []state.Key, entry [16]byte) (living, surplus []state.Key, err error) {
+	var own []state.Key
 	for _, k := range keys {
-		_, found, err := m.load(ctx, k)
+		r, found, err := m.load(ctx, k)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if found {
-			living = append(living, k)
+		if !found {
+			continue
+		}
+		living = append(living, k)
+		if r.Fingerprint == entry {
+			own = append(own, k)
 		}
 	}
-	return living, nil
+	surplus = own[:max(0, len(own)-(MaxPerUser-1))]
+	living = slices.DeleteFunc(living, func(k state.Key) bool { return slices.Contains(surplus, k) })
+	return living, surplus, nil
 }
 
 // List returns a user's live sessions, the oldest first.
@@ -169,18 +176,19 @@ func (m *Manager) ID(token string) string {
 func idOf(k state.Key) string { return base64.RawURLEncoding.EncodeToString(k[:]) }
 
 // EndOf ends those of a user's sessions that which says, before it returns
-// (SES-3), and tells how many there were.
-func (m *Manager) EndOf(ctx context.Context, user string, which func(id string) bool) (ended int, err error) {
+// (SES-3), and tells how many there were. Of one that has ended already, or that a
+// limit hides, the record is empty.
+func (m *Manager) EndOf(ctx context.Context, user string, which func(Listed) bool) (ended int, err error) {
 	err = m.change(ctx, user, func(keys []state.Key) ([]state.Key, error) {
 		var kept []state.Key
 		for _, k := range keys {
-			if !which(idOf(k)) {
-				kept = append(kept, k)
-				continue
-			}
-			_, found, err := m.load(ctx, k)
+			r, found, err := m.load(ctx, k)
 			if err != nil {
 				return nil, err
+			}
+			if !which(Listed{ID: idOf(k), Record: r}) {
+				kept = append(kept, k)
+				continue
 			}
 			if err := m.store.Delete(ctx, k); err != nil {
 				return nil, err

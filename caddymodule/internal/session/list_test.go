@@ -114,23 +114,23 @@ func TestEndOfEndsOnlyWhatItIsTold(t *testing.T) {
 	m, _, _ := newManager(t, limits)
 	mine, second, third := startAs(t, m, "alice"), startAs(t, m, "alice"), startAs(t, m, "alice")
 	bobs := startAs(t, m, "bob")
-	end := func(which func(string) bool, want int) {
+	end := func(which func(session.Listed) bool, want int) {
 		t.Helper()
 		if n, err := m.EndOf(t.Context(), "alice", which); n != want || err != nil {
 			t.Fatalf("ended %d, %v; want %d", n, err, want)
 		}
 	}
-	end(func(id string) bool { return id == m.ID(bobs) }, 0)
-	end(func(id string) bool { return id == m.ID(second) }, 1)
+	end(func(s session.Listed) bool { return s.ID == m.ID(bobs) }, 0)
+	end(func(s session.Listed) bool { return s.ID == m.ID(second) }, 1)
 	if found(t, m, second) || !found(t, m, mine) || !found(t, m, third) {
 		t.Fatal("not the one that was named")
 	}
-	end(func(id string) bool { return id == m.ID(second) }, 0)
-	end(func(id string) bool { return id != m.ID(mine) }, 1)
+	end(func(s session.Listed) bool { return s.ID == m.ID(second) }, 0)
+	end(func(s session.Listed) bool { return s.ID != m.ID(mine) }, 1)
 	if found(t, m, third) || !found(t, m, mine) || !found(t, m, bobs) {
 		t.Fatal("not the others")
 	}
-	end(func(string) bool { return true }, 1)
+	end(func(session.Listed) bool { return true }, 1)
 	if found(t, m, mine) || listed(t, m, "alice") != nil {
 		t.Error("something is left")
 	}
@@ -168,7 +168,7 @@ func TestSES14_ASessionThatCannotBeListedDoesNotBegin(t *testing.T) {
 	if _, err := m.List(t.Context(), "alice"); err == nil {
 		t.Error("a store that is closed lists")
 	}
-	if _, err := m.EndOf(t.Context(), "alice", func(string) bool { return true }); err == nil {
+	if _, err := m.EndOf(t.Context(), "alice", func(session.Listed) bool { return true }); err == nil {
 		t.Error("a store that is closed ends")
 	}
 }

@@ -39,7 +39,7 @@ func TestSES13_AMovedOrDamagedListIsNone(t *testing.T) {
 			if got := listed(t, m, to); got != nil {
 				t.Errorf("listed: %v", got)
 			}
-			if n, err := m.EndOf(t.Context(), to, func(string) bool { return true }); n != 0 || err != nil {
+			if n, err := m.EndOf(t.Context(), to, func(session.Listed) bool { return true }); n != 0 || err != nil {
 				t.Errorf("%d ended, %v", n, err)
 			}
 			if _, found, err := m.Find(t.Context(), alices); !found || err != nil {

@@ -64,7 +64,8 @@ func New(store state.Store, realm string, limits Limits, now func() time.Time, r
 }
 
 // Start makes a session under a new token, which is returned for the cookie and
-// kept nowhere (SES-1, SES-2). Of r the times are set here. The record is in the
+// kept nowhere (SES-1, SES-2). Of r the times are set here, but for Expires where it
+// comes sooner: of a session that takes the place of another. The record is in the
 // store when Start returns, and the oldest session of a user who has too many is
 // gone (SES-14).
 func (m *Manager) Start(ctx context.Context, r Record) (token string, started Record, err error) {
@@ -73,16 +74,20 @@ func (m *Manager) Start(ctx context.Context, r Record) (token string, started Re
 		return "", Record{}, fmt.Errorf("drawing a session token: %w", err)
 	}
 	now := m.now()
-	r.Created, r.Seen, r.Expires = now, now, now.Add(m.limits.Lifetime)
+	end := now.Add(m.limits.Lifetime)
 	if r.Remember {
-		r.Expires = now.Add(m.limits.Remember)
+		end = now.Add(m.limits.Remember)
 	}
+	if r.Expires.IsZero() || end.Before(r.Expires) {
+		r.Expires = end
+	}
+	r.Created, r.Seen = now, now
 	r.Network, r.Browser = cut(r.Network), cut(r.Browser)
 	key := m.key(raw)
 	if err := m.store.Put(ctx, key, encode(key, m.realm, r), m.until(r)); err != nil {
 		return "", Record{}, fmt.Errorf("starting a session: %w", err)
 	}
-	if err := m.enlist(ctx, r.User, key); err != nil {
+	if err := m.enlist(ctx, r, key); err != nil {
 		_ = m.store.Delete(ctx, key) // nobody has its token
 		return "", Record{}, fmt.Errorf("starting a session: %w", err)
 	}
