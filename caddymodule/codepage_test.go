@@ -13,6 +13,7 @@ import (
 
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/htpasswd"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
 )
 
 const secondStepPath, resendPath = "/captcha-gate/second-step", "/captcha-gate/second-step/resend"
@@ -167,6 +168,22 @@ func TestINP5_FormsTakeNoOtherMethods(t *testing.T) {
 		w, app := serve(t, g, request("PUT", path))
 		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != allow || app != nil {
 			t.Errorf("%s: %d, allows %q", path, w.Code, w.Header().Get("Allow"))
+		}
+	}
+}
+
+// A code to the address of a new account is none to a phone.
+func TestOTP6_TheCodeOfASignUpStandsOnlyForOneOfTheSameKind(t *testing.T) {
+	for channel, want := range map[string]session.Level{channelNone: session.Password, channelEmail: session.SecondStep} {
+		config := signUpByEmail()
+		config.SecondStep.Channel = channel
+		config.Realm = realmOf(t) + channel
+		g, _ := stepGate(t, annasContact, config)
+		v := newGuest(t, g, "192.0.2.1")
+		v.want(v.types(v.waits("carol", "carol@example.com")), "signed_in")
+		record, found, err := g.sessions.Find(t.Context(), v.cookies["captcha_gate"].Value)
+		if !found || err != nil || record.Level != want {
+			t.Errorf("second step by %s: level %d, want %d, %v", channel, record.Level, want, err)
 		}
 	}
 }

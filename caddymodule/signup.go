@@ -287,7 +287,7 @@ func (g *Gate) welcomeNew(r *http.Request, v *visitor, p secondstep.Pending) ver
 		return verdict{code: codeUsersUnavailable}
 	}
 	level := session.Password
-	if g.confirmsEmail {
+	if g.SecondStep.Channel == channelEmail { // the code of the sign-up is one as the sign-in would ask for
 		level = session.SecondStep
 	}
 	return g.enter(r, v, session.Record{User: p.User, Fingerprint: fingerprint, Level: level}, p.Browser)
