@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/outbox"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/state"
 )
 
@@ -111,4 +113,16 @@ func TestCAP1_ASpentChallengeIsRememberedForAsLongAsClocksDiffer(t *testing.T) {
 	if left := watched.spentUntil.Sub(claims.ExpiresAt); left < 2*time.Minute {
 		t.Errorf("forgotten %v after the challenge ends", left)
 	}
+}
+
+// A request may be under way when a reload cleans its gate up.
+func TestRequestsThatAReloadOvertakesAreNotToldThatTheStoreIsAway(t *testing.T) {
+	g, _ := stepGate(t, annasContact, Gate{SecondStep: &SecondStepConfig{Channel: channelSMS}})
+	if c := g.fault(request("POST", "/login"), fmt.Errorf("posting: %w", outbox.ErrClosed)); c != codeBusy {
+		t.Error(c)
+	}
+	v := newGuest(t, g, "192.0.2.1")
+	fields := v.captchaOn("/login", map[string]string{"username": "anna", "password": "anna-password"})
+	g.outbox.Close()
+	v.want(v.to("/login", fields), codeBusy)
 }

@@ -127,12 +127,14 @@ func (g *Gate) faultOf(r *http.Request, user string, err error) code {
 		measured.throttled.WithLabelValues(bucketResend).Inc()
 		g.tell(r, eventThrottled, user, reason(codeThrottled), zap.String("bucket", bucketResend))
 		return codeThrottled
+	case errors.Is(err, errForeign):
+		return codeCrossOrigin
 	case errors.Is(err, secondstep.ErrGone):
 		return codeSecondStepExpired
 	case errors.Is(err, errSender), errors.Is(err, outbox.ErrDown), errors.Is(err, outbox.ErrFull):
 		g.logger.Error("sender unavailable", g.facts(r, user, reason(codeSenderUnavailable), zap.Error(err))...)
 		return codeSenderUnavailable
-	case errors.Is(err, throttle.ErrBusy):
+	case errors.Is(err, throttle.ErrBusy), errors.Is(err, outbox.ErrClosed): // a reload has overtaken the request
 		return codeBusy
 	case errors.Is(err, errUsers):
 		g.logger.Error("users unavailable", g.facts(r, user, reason(codeUsersUnavailable), zap.Error(err))...)

@@ -70,8 +70,9 @@ type File struct {
 	done    sync.WaitGroup
 	// edits brings the content of our own edits to the goroutine that follows the file.
 	edits chan edit
+	late  sync.Mutex // of edits after Close
 
-	// What follows belongs to the goroutine that follows the file.
+	// What follows belongs to the goroutine that follows the file, and afterwards to who has the mutex.
 	judge  judge
 	weak   int
 	last   fs.FileInfo
@@ -168,8 +169,8 @@ func (f *File) Table() (*Table, error) {
 	return s.table, s.err
 }
 
-// Editor returns an editor of this file whose edits are in force when they return; those of everybody else need two
-// readings that agree. After Close its edits still change the file, and Table no longer.
+// Editor returns an editor of this file whose edits are in force when they return, also after Close; those of everybody else
+// need two readings that agree.
 func (f *File) Editor() *Editor { return newEditor(f.path, f.adopt) }
 
 // adopt puts our own content into force and waits for that. The editor calls it before anybody else can edit, so that
@@ -180,10 +181,15 @@ func (f *File) adopt(data []byte) {
 	case f.edits <- e:
 		<-e.in
 	case <-f.stop:
+		f.done.Wait()
+		f.late.Lock()
+		defer f.late.Unlock()
+		f.act(f.judge.adopt(data))
 	}
 }
 
-// Close stops following the file and waits for that. The last answer of Table stays. It may be called more than once.
+// Close stops following the file and waits for that. The last answer of Table stays, but for edits of our own, which
+// requests may make that a reload has overtaken. It may be called more than once.
 func (f *File) Close() {
 	f.stopped.Do(func() { close(f.stop) })
 	f.done.Wait()

@@ -102,7 +102,7 @@ func TestEditorOfAClosedFileStillEdits(t *testing.T) {
 	e := f.Editor()
 	f.Close()
 	must(t, e.Add("bob", hashSHA, AddOptions{}))
-	if read(t, path) != two || users(f) != "1" {
+	if read(t, path) != two || users(f) != "2" {
 		t.Errorf("%s users; file holds %q", users(f), read(t, path))
 	}
 }
@@ -141,4 +141,27 @@ func TestOwnEditsAndReadingsDoNotCross(t *testing.T) {
 	if users(f) != "5" {
 		t.Errorf("%s users", users(f))
 	}
+}
+
+// A reload closes the file while requests that write to it are under way.
+func TestOwnEditsAfterCloseAreInForceToo(t *testing.T) {
+	path := rested(t, one)
+	f, err := Open(path, Options{})
+	must(t, err)
+	e := f.Editor()
+	f.Close()
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			name := fmt.Sprint("user", n)
+			if err := e.Add(name, hashBcrypt10, AddOptions{}); err != nil {
+				t.Error(err)
+			}
+			if table, err := f.Table(); err != nil || !table.Has(name, nil) {
+				t.Errorf("%s is not in force, %v", name, err)
+			}
+		})
+	}
+	all.Wait()
+	f.Close()
 }
