@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"path"
 	"regexp"
@@ -106,10 +107,16 @@ func (g *Gate) spec(wanted wish, failures int) captcha.Spec {
 	return spec
 }
 
+var errForeign = errors.New("challenge for another site")
+
 // newChallenge makes a challenge for a browser, within what it or its network
-// may have drawn (CAP-9). Nothing of it is stored.
+// may have drawn (CAP-9). Nothing of it is stored. Other sites get none: the pictures
+// in a page of theirs would use up what a whole network may draw.
 func (g *Gate) newChallenge(r *http.Request, b browser, wanted wish, failures int) (captcha.Challenge, error) {
 	ctx := detached(r)
+	if isForeign(r) {
+		return captcha.Challenge{}, errForeign
+	}
 	drawer := drawer(r, b)
 	if err := g.throttle.Draw(ctx, drawer); err != nil {
 		return captcha.Challenge{}, err

@@ -309,3 +309,34 @@ func TestCrossSitePostsSetNoCookie(t *testing.T) {
 		}
 	}
 }
+
+// CAP-9: what other sites have a browser load draws nothing, or a page of theirs would
+// use up what a whole network may draw.
+func TestCAP9_OtherSitesDrawNothing(t *testing.T) {
+	g := captchaGate(t, CaptchaConfig{})
+	ask := func(path, site, mode, dest string) *httptest.ResponseRecorder {
+		r := request("GET", path, "Accept", "text/html,image/png,*/*")
+		for name, value := range map[string]string{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		w, _ := serve(t, g, r)
+		return w
+	}
+	for range 30 {
+		for _, path := range []string{"/captcha-gate/challenge", "/login", "/wiki"} {
+			for _, c := range [][3]string{{"cross-site", "no-cors", "image"}, {"same-site", "cors", "empty"}, {"cross-site", "navigate", "iframe"}} {
+				w := ask(path, c[0], c[1], c[2])
+				if w.Code == http.StatusOK || tokenField.MatchString(w.Body.String()) || len(w.Result().Cookies()) > 0 {
+					t.Fatalf("%s for %v: %d, %v", path, c, w.Code, w.Result().Cookies())
+				}
+			}
+		}
+	}
+	for _, c := range [][3]string{{"cross-site", "navigate", "document"}, {"cross-site", "navigate", ""}, {"same-origin", "cors", "empty"}, {"none", "navigate", "document"}, {"", "", ""}} {
+		if w := ask("/login", c[0], c[1], c[2]); w.Code != http.StatusOK || !tokenField.MatchString(w.Body.String()) {
+			t.Errorf("%v: %d", c, w.Code)
+		}
+	}
+}

@@ -272,15 +272,16 @@ func TestOnlyNavigationsGetABrowserCookie(t *testing.T) {
 	g, _ := stepGate(t, annasContact, signUpByEmail())
 	for name, c := range map[string]struct {
 		header []string
+		status int
 		want   bool
 	}{
-		"a navigation":        {[]string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "none"}, true},
-		"an old browser":      {nil, true},
-		"a script":            {[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin"}, false},
-		"a script, elsewhere": {[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "cross-site"}, false},
+		"a navigation":        {[]string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "none"}, http.StatusOK, true},
+		"an old browser":      {nil, http.StatusOK, true},
+		"a script":            {[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin"}, http.StatusOK, false},
+		"a script, elsewhere": {[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "cross-site"}, http.StatusForbidden, false},
 	} {
 		w, _ := serve(t, g, request("GET", "/captcha-gate/sign-up", append(c.header, "Accept", "text/html")...))
-		if got := len(w.Result().Cookies()) > 0; w.Code != http.StatusOK || got != c.want {
+		if got := len(w.Result().Cookies()) > 0; w.Code != c.status || got != c.want {
 			t.Errorf("%s: %d, a cookie: %v", name, w.Code, got)
 		}
 	}

@@ -138,6 +138,17 @@ func isScript(r *http.Request) bool {
 	return mode != "" && mode != "navigate" || strings.EqualFold(r.Header.Get("X-Requested-With"), "XMLHttpRequest")
 }
 
+// isForeign reports a request that another site makes without its visitor seeing the
+// answer: pictures, frames, scripts. Following a link is none.
+func isForeign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		mode, dest := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")
+		return mode != "" && mode != "navigate" || dest != "" && dest != "document"
+	}
+	return false
+}
+
 // wantsJSON reports whether the answer should be JSON: the request brings it,
 // prefers it, or comes from a script.
 func wantsJSON(r *http.Request) bool {
