@@ -28,6 +28,8 @@ type configuration struct {
 type foundGate struct {
 	raw                  json.RawMessage
 	hosts, paths, listen []string
+	// protects are the paths of the gate's own matcher, where it names some.
+	protects []string
 	// strict is the server's trusted_proxies_strict.
 	strict bool
 }
@@ -57,6 +59,10 @@ type (
 	handlerJSON struct {
 		Handler string      `json:"handler"`
 		Routes  []routeJSON `json:"routes"`
+		// Protect is the gate's own matcher.
+		Protect []struct {
+			Path []string `json:"path"`
+		} `json:"protect"`
 	}
 )
 
@@ -113,12 +119,25 @@ func (c *configuration) walk(outer foundGate, routes []routeJSON) {
 				continue // of a handler that has other routes
 			}
 			if handler.Handler == "captcha_gate" {
-				here.raw = raw
-				c.gates = append(c.gates, here)
+				gate := here
+				gate.raw, gate.protects = raw, handler.protects()
+				c.gates = append(c.gates, gate)
 			}
 			c.walk(here, handler.Routes)
 		}
 	}
+}
+
+// protects are the paths that a gate's matcher names. A set without any is about
+// every path.
+func (h handlerJSON) protects() (paths []string) {
+	for _, set := range h.Protect {
+		if len(set.Path) == 0 {
+			return nil
+		}
+		paths = append(paths, set.Path...)
+	}
+	return paths
 }
 
 // choose finds the gate of an address. note says what is odd about the choice.
@@ -170,22 +189,56 @@ func (g foundGate) fit(host, port, at string) int {
 		return 0
 	}
 	fit *= 1 << 12
-	if len(g.paths) == 0 {
-		fit += 2
-	}
-	for _, pattern := range g.paths {
-		// A pattern of Caddy's ends at "*" wherever that stands.
-		if ok, err := path.Match(pattern, at); err == nil && ok || strings.HasSuffix(pattern, "*") && strings.HasPrefix(at, strings.TrimSuffix(pattern, "*")) {
-			fit += 2 + 2*min(len(pattern), 1000)
-			break
-		}
-	}
+	fit += g.fitPath(at)
 	for _, listen := range g.listen {
 		if _, p, err := net.SplitHostPort(listen); err == nil && p == port {
 			return fit + 1
 		}
 	}
 	return fit
+}
+
+// mostPattern is from which length on one path pattern is as good as another.
+const mostPattern = 1000
+
+// fitPath is how well a gate fits a path, an even number below 1<<12: the longer
+// the pattern, the better. Where no route around the gate asks for paths, those
+// count that it protects, and its own before all.
+func (g foundGate) fitPath(at string) int {
+	patterns := g.paths
+	if len(patterns) == 0 {
+		if g.owns(at) {
+			return 4 + 2*mostPattern
+		}
+		patterns = g.protects
+	}
+	if len(patterns) == 0 {
+		return 2
+	}
+	fit := 0
+	for _, pattern := range patterns {
+		if matchesPath(pattern, at) {
+			fit = max(fit, 2+2*min(len(pattern), mostPattern))
+		}
+	}
+	return fit
+}
+
+// matchesPath compares as Caddy does, without regard to case.
+func matchesPath(pattern, at string) bool {
+	pattern, at = strings.ToLower(pattern), strings.ToLower(at)
+	if prefix, open := strings.CutSuffix(pattern, "*"); open && strings.HasPrefix(at, prefix) {
+		return true // path.Match ends "*" at a slash, Caddy does not
+	}
+	ok, err := path.Match(pattern, at)
+	return err == nil && ok
+}
+
+// owns reports whether the gate answers a path itself. What is wrong with its
+// settings is told when it is the one that was chosen.
+func (g foundGate) owns(at string) bool {
+	gate, err := g.gate()
+	return err == nil && gate.owns(at)
 }
 
 // name is the site as people know it.

@@ -81,6 +81,80 @@ func TestTheGateOfAnAddressIsFound(t *testing.T) {
 	}
 }
 
+// The two gates of docs/static-site.md stand side by side on one site.
+func TestOfTwoGatesOnASiteTheOneWithThePathIsFound(t *testing.T) {
+	document, err := os.ReadFile("../docs/static-site.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(document), "\n## Two groups of people\n")
+	_, text, _ = strings.Cut(text, "```caddyfile\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("the document has no such Caddyfile")
+	}
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := readConfig(file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{
+		"/staff": "staff", "/staff/rota": "staff", "/Staff/rota": "staff", "/staff/sign-in": "staff", "/staff/gate/challenge": "staff",
+		"/members": "members", "/members/list": "members", "/members/sign-out": "members",
+	} {
+		found, note, err := config.choose("example.com", "443", at)
+		if err != nil || note != "" {
+			t.Errorf("%s: %v, %q", at, err, note)
+			continue
+		}
+		if g, err := found.gate(); err != nil || g.Realm != want {
+			t.Errorf("%s: realm %v, error %v; want %s", at, g, err, want)
+		}
+	}
+	if _, note, err := config.choose("example.com", "443", "/"); err != nil || note == "" {
+		t.Errorf("a page that neither protects: %v, %q", err, note)
+	}
+}
+
+func TestAGateIsChosenByWhatItProtects(t *testing.T) {
+	for name, c := range map[string]struct{ first, second, at, want string }{
+		"a matcher before none":          {"", "/b/*", "/b/x", "second"},
+		"none before another's matcher":  {"/b/*", "", "/c", "second"},
+		"the longer pattern":             {"/b*", "/b/c/*", "/b/c/d", "second"},
+		"all sets must name a path":      {"@both", "/b/*", "/c", "first"},
+		"login of one that protects all": {"", "/b/*", "/first/login", "first"},
+		"base path outside the matcher":  {"", "/b/*", "/second/gate/challenge", "second"},
+		"own path inside another's":      {"/b/*", "/second/*", "/second/gate", "second"},
+		"logout":                         {"/second/*", "/b/*", "/second/logout", "second"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := func(name, matcher string) string {
+				return "captcha_gate " + matcher + " {\nusers /tmp/u\nrealm " + name + "\nlogin /" + name + "/login\nlogout /" + name +
+					"/logout\nbase_path /" + name + "/gate\n}\n"
+			}
+			file := filepath.Join(t.TempDir(), "Caddyfile")
+			text := "example.com {\n@both method POST\n" + gate("first", c.first) + gate("second", c.second) + "}\n"
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			config, err := readConfig(file, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, note, err := config.choose("example.com", "443", c.at)
+			if err != nil || note != "" {
+				t.Fatalf("%v, %q", err, note)
+			}
+			if g, err := found.gate(); err != nil || g.Realm != c.want {
+				t.Errorf("realm %v, error %v; want %s", g, err, c.want)
+			}
+		})
+	}
+}
+
 func TestWhatIsWrongWithAConfigurationIsTold(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, want string }{
 		"syntax":      {"Caddyfile", "example.com {\ncaptcha_gate {\nuser x\n}\n}", "unrecognized subdirective"},

@@ -153,7 +153,7 @@ func (e *examination) checkStateFile() {
 	held, err := state.InUse(e.StateFile)
 	switch {
 	case held:
-		e.ok("state", "state file %s: held by a running server, as it should be", e.StateFile)
+		e.ok("state", "state file %s: held by a running server", e.StateFile)
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		why := "no running server uses it"
 		if err != nil {

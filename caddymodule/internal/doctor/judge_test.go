@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 )
@@ -115,6 +116,19 @@ func TestWhereTheGateSeesVisitors(t *testing.T) {
 				t.Errorf("%v, want %s", found, c.want)
 			}
 		})
+	}
+}
+
+func TestAStoreOutOfReachIsExplained(t *testing.T) {
+	for kept, want := range map[string]string{
+		"local": "another Caddy holds the file, stop that one, or give this one a file of its own: state local FILE",
+		"redis": "state redis redis://HOST:6379", "memory": "Caddy's log",
+	} {
+		e := &examination{Gate: Gate{State: kept}}
+		found := heard(e, func() { e.judgeCode("page", "state_unavailable", answer{}) })
+		if worst(found) != Problem || !strings.HasSuffix(found[0].Mend, want) {
+			t.Errorf("%s: %v, want %q", kept, found, want)
+		}
 	}
 }
 

@@ -94,7 +94,14 @@ func (e *examination) judgeFault(ctx context.Context, b *browser, check string, 
 func (e *examination) judgeCode(check, code string, a answer) {
 	switch code {
 	case "state_unavailable":
-		e.problem(check, "see the check \"state\" and Caddy's log; for Redis: state redis redis://HOST:6379", "the gate cannot reach its store (%s): nobody can sign in", code)
+		mend := "see the check \"state\" and Caddy's log"
+		switch e.State {
+		case "local":
+			mend += "; if another Caddy holds the file, stop that one, or give this one a file of its own: state local FILE"
+		case "redis":
+			mend += "; where Redis is: state redis redis://HOST:6379"
+		}
+		e.problem(check, mend, "the gate cannot reach its store (%s): nobody can sign in", code)
 	case "users_unavailable":
 		e.problem(check, "see the check \"users\" and Caddy's log", "the gate cannot use its users file (%s): nobody can sign in", code)
 	case "throttled":
