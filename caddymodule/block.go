@@ -24,11 +24,11 @@ type block struct {
 func (b block) nested() error {
 	name := b.Val()
 	if b.NextArg() {
-		return b.ArgErr()
+		return b.Errf("%s takes a block, as in %[1]s { ... } with a setting on each line; %q cannot stand behind it", name, b.Val())
 	}
 	words, err := b.read()
 	if err == nil && words == 0 {
-		return b.Errf("%s needs a block with at least one setting", name)
+		return b.Errf("%s needs a block with at least one setting, as in %[1]s { ... } with each on a line of its own", name)
 	}
 	return err
 }

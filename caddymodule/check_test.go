@@ -16,7 +16,7 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, "sign-in.html"), []byte("{{.Nope"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	negative, number := caddy.Duration(-time.Second), -1
+	negative, number, many := caddy.Duration(-time.Second), -1, 501
 	for name, c := range map[string]struct {
 		change func(*Gate)
 		want   []string
@@ -29,6 +29,7 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"secret from unset":        {func(g *Gate) { g.Secret = []Secret{"{env.GATE_TEST_UNSET}"} }, []string{"secret", "env.GATE_TEST_UNSET"}},
 		"short secret":             {func(g *Gate) { g.Secret = []Secret{gateSecret, "hunter2"} }, []string{"secret", "value 2", "32"}},
 		"realm with a space":       {func(g *Gate) { g.Realm = "a b" }, []string{"realm", "a b"}},
+		"realm too long":           {func(g *Gate) { g.Realm = strings.Repeat("a", 65) }, []string{"realm", "64"}},
 		"realm with a path":        {func(g *Gate) { g.Realm = "../x" }, []string{"realm"}},
 		"login is logout":          {func(g *Gate) { g.Logout = "/login" }, []string{"logout", "/login", "login path"}},
 		"login twice":              {func(g *Gate) { g.Login = []string{"/a", "/a"} }, []string{"login", "/a"}},
@@ -42,6 +43,13 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"captcha length":           {func(g *Gate) { g.Captcha = &CaptchaConfig{Length: 9} }, []string{"captcha", "length"}},
 		"captcha alphabet":         {func(g *Gate) { g.Captcha = &CaptchaConfig{Alphabet: "ABC0O"} }, []string{"captcha", "alphabet"}},
 		"captcha size":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Width: 6000, Height: 80} }, []string{"captcha", "width"}},
+		"captcha width":            {func(g *Gate) { g.Captcha = &CaptchaConfig{Width: 119} }, []string{"captcha", "width", "120"}},
+		"captcha width for eight":  {func(g *Gate) { g.Captcha = &CaptchaConfig{Width: 191, Length: 8} }, []string{"captcha", "width", "192"}},
+		"captcha height":           {func(g *Gate) { g.Captcha = &CaptchaConfig{Height: 39} }, []string{"captcha", "height", "40"}},
+		"captcha lifetime":         {func(g *Gate) { g.Captcha = &CaptchaConfig{Lifetime: caddy.Duration(time.Hour + 1)} }, []string{"captcha", "lifetime", "1h"}},
+		"captcha noise lines":      {func(g *Gate) { g.Captcha = &CaptchaConfig{Noise: &NoiseConfig{Lines: &many}} }, []string{"noise lines", "50"}},
+		"captcha noise dots":       {func(g *Gate) { g.Captcha = &CaptchaConfig{Noise: &NoiseConfig{Dots: &many}} }, []string{"noise dots", "500"}},
+		"captcha noise arcs":       {func(g *Gate) { g.Captcha = &CaptchaConfig{Noise: &NoiseConfig{Arcs: &many}} }, []string{"noise arcs", "50"}},
 		"captcha bind":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Bind: "country"} }, []string{"bind", "country"}},
 		"captcha level":            {func(g *Gate) { g.Captcha = &CaptchaConfig{Level: "medium"} }, []string{"captcha", "level", "medium"}},
 		"captcha work":             {func(g *Gate) { g.Captcha = &CaptchaConfig{Work: beside(time.Hour)} }, []string{"captcha work", "2m"}},
@@ -90,10 +98,14 @@ func TestAWrongConfigurationIsRefusedWithTheReason(t *testing.T) {
 		"second_step attempts": {func(g *Gate) {
 			g.SecondStep = &SecondStepConfig{Attempts: 100}
 		}, []string{"second_step attempts", "100"}},
-		"second_step no senders": {func(g *Gate) { g.SecondStep = &SecondStepConfig{Channel: channelSMS} }, []string{"second_step"}},
-		"page logo":              {func(g *Gate) { g.Page = &PageConfig{Logo: "/nonexistent.png"} }, []string{"page", "/nonexistent.png"}},
-		"page language":          {func(g *Gate) { g.Page = &PageConfig{Languages: []string{"tlh"}} }, []string{"page", "tlh"}},
-		"page template broken":   {func(g *Gate) { g.Page = &PageConfig{Templates: broken} }, []string{"page", "sign-in.html"}},
+		"second_step no senders": {func(g *Gate) { g.SecondStep = &SecondStepConfig{Channel: channelSMS} }, []string{"second_step", "sender smtp"}},
+		"second_step lifetime": {func(g *Gate) {
+			g.SecondStep = &SecondStepConfig{Lifetime: caddy.Duration(29 * time.Second)}
+		}, []string{"second_step lifetime", "30s"}},
+		"password_min":         {func(g *Gate) { g.Accounts = &AccountsConfig{PasswordMin: 65} }, []string{"password_min", "64"}},
+		"page logo":            {func(g *Gate) { g.Page = &PageConfig{Logo: "/nonexistent.png"} }, []string{"page", "/nonexistent.png"}},
+		"page language":        {func(g *Gate) { g.Page = &PageConfig{Languages: []string{"tlh"}} }, []string{"page", "tlh"}},
+		"page template broken": {func(g *Gate) { g.Page = &PageConfig{Templates: broken} }, []string{"page", "sign-in.html"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := Gate{Users: users, Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory}}

@@ -137,10 +137,18 @@ func newProgress(count int) func(done int) {
 func answerCommand() *cobra.Command {
 	var secretFile, realm string
 	command := &cobra.Command{
-		Use:     "answer --secret-file FILE TOKEN",
-		Short:   "Print the answer of a challenge, for tests of one's own site",
-		Example: "  caddy captcha-gate answer --secret-file /run/secrets/gate \"$TOKEN\"",
-		Args:    cobra.ExactArgs(1),
+		Use:   "answer --secret-file FILE TOKEN",
+		Short: "Print the answer of a challenge, for tests of one's own site",
+		Long: `Print the answer of a challenge to who has the gate's secret, for end-to-end tests
+of one's own site. The running server tells nobody.
+
+A gate without "secret" in its configuration made one itself. It is in Caddy's
+storage, as captcha_gate/REALM.secret; in the folder of Caddy's data, where no
+other storage is configured: ` + "`~/.local/share/caddy/captcha_gate/default.secret`" + `,
+or below $XDG_DATA_HOME/caddy.`,
+		Example: "  caddy captcha-gate answer --secret-file /run/secrets/gate \"$TOKEN\"\n" +
+			"  caddy captcha-gate answer --secret-file /var/lib/caddy/captcha_gate/shop.secret --realm shop \"$TOKEN\"",
+		Args: cobra.ExactArgs(1),
 		RunE: caddycmd.WrapCommandFuncForCobra(func(flags caddycmd.Flags) (int, error) {
 			answer, err := answerOf(secretFile, realm, flags.Arg(0))
 			if err != nil {

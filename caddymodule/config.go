@@ -25,13 +25,14 @@ type CaptchaConfig struct {
 	// length must leave at least 100,000 answers. Default: ACDEFHJKLMPRTUWXY39.
 	Alphabet string `json:"alphabet,omitempty"`
 
-	// How long a challenge can be answered. Default: 5m.
+	// How long a challenge can be answered, 1s to 1h. Default: 5m.
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
 
-	// Width of the picture in CSS pixels, up to 600. Default: 240.
+	// Width of the picture in CSS pixels, 120 to 600, and at least 24 for each
+	// character. Default: 240.
 	Width int `json:"width,omitempty"`
 
-	// Height of the picture in CSS pixels, up to 240. Default: 80.
+	// Height of the picture in CSS pixels, 40 to 240. Default: 80.
 	Height int `json:"height,omitempty"`
 
 	// What a challenge is bound to beside the browser that asked for it:
@@ -63,11 +64,11 @@ type CaptchaConfig struct {
 // NoiseConfig says what is drawn over and under the characters of a picture. A
 // field left out keeps its default, which depends on the level.
 type NoiseConfig struct {
-	// Curved lines.
+	// Curved lines, 0 to 50.
 	Lines *int `json:"lines,omitempty"`
-	// Dots.
+	// Dots, 0 to 500.
 	Dots *int `json:"dots,omitempty"`
-	// Arcs.
+	// Arcs, 0 to 50.
 	Arcs *int `json:"arcs,omitempty"`
 	// "bands": colours change across characters, which does not show programs
 	// where one ends. "character": each has one of its own, the look that people

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +39,7 @@ type AccountsConfig struct {
 	// other sessions. Default: false.
 	UpgradeHashes bool `json:"upgrade_hashes,omitempty"`
 
-	// The least number of characters of a new password, 8 at the least. Default:
-	// 8.
+	// The least number of characters of a new password, 8 to 64. Default: 8.
 	PasswordMin int `json:"password_min,omitempty"`
 }
 
@@ -67,14 +67,14 @@ type SecondStepConfig struct {
 	// How many digits a code has, 6 to 10. Default: 6.
 	Digits int `json:"digits,omitempty"`
 
-	// How long a code is good, 10 minutes at most. Default: 5m.
+	// How long a code is good, 30s to 10m. Default: 5m.
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
 
-	// How long until another code can be asked for; it doubles with each. Default:
-	// 60s.
+	// How long until another code can be asked for, at least 1s; it doubles with
+	// each. Default: 60s.
 	Resend caddy.Duration `json:"resend,omitempty"`
 
-	// How many wrong tries end a code. Default: 5.
+	// How many wrong tries end a code, 1 to 10. Default: 5.
 	Attempts int `json:"attempts,omitempty"`
 
 	// How many codes are sent.
@@ -102,6 +102,9 @@ const (
 	channelNone  = "none"
 	channelSMS   = "sms"
 	channelEmail = "email"
+
+	// senderNamespace is that of SendersRaw.
+	senderNamespace = "http.captcha_gate.senders"
 
 	defaultSignUps  = 5
 	defaultMaxUsers = 10_000
@@ -149,7 +152,14 @@ func (c *SecondStepConfig) unmarshalSender(b block) error {
 		return b.ArgErr()
 	}
 	name := b.Val()
-	module, err := caddyfile.UnmarshalModule(b.Dispenser, "http.captcha_gate.senders."+name)
+	var known []string
+	for _, module := range caddy.GetModules(senderNamespace) {
+		known = append(known, module.ID.Name())
+	}
+	if !slices.Contains(known, name) {
+		return b.Errf("sender %q: this Caddy has only %s; others are built in with xcaddy", name, strings.Join(known, ", "))
+	}
+	module, err := caddyfile.UnmarshalModule(b.Dispenser, senderNamespace+"."+name)
 	if err != nil {
 		return err
 	}
@@ -247,7 +257,7 @@ func (c *SecondStepConfig) check(contacts string) error {
 	case c.Channel != channelSMS && c.Channel != channelEmail && c.Channel != channelNone:
 		return fmt.Errorf("second_step: %q is none of sms, email, none", c.Channel)
 	case c.Channel != channelNone && len(c.SendersRaw) == 0:
-		return errors.New("second_step: needs a sender")
+		return errors.New("second_step: needs a sender, such as sender smtp mail.example.com:587 { ... } or sender twilio { ... }")
 	case len(c.SendersRaw) > 0 && contacts == "":
 		return errors.New("second_step: needs a contacts file")
 	case c.Digits < leastDigits || c.Digits > mostDigits:

@@ -70,7 +70,11 @@ type Gate struct {
 	HumanOnly bool `json:"human_only,omitempty"`
 
 	// Names the state that gates share, and is bound into every challenge and
-	// session. Letters, digits, ".", "_" and "-". Default: default.
+	// session: 1 to 64 letters, digits, ".", "_" and "-". Gates of one realm
+	// share their sessions, so they need the same users and the same secret; a
+	// site with other users needs another realm. Where one request passes two
+	// gates, each needs a cookie_name of its own, since the first takes its
+	// cookies out of the request. Default: default.
 	Realm string `json:"realm,omitempty"`
 
 	// Secrets of at least 32 bytes each: the first seals new challenges, all

@@ -127,6 +127,7 @@ func TestWordsWithWrongArgumentsAreRefusedWithTheirLine(t *testing.T) {
 		"throttle {\nclient 0 10m\n}":            `client: "0" is not a whole number`,
 		"state":                                  "wrong argument count",
 		"second_step sms {\nsender\n}":           "wrong argument count",
+		"second_step sms {\nsender mail x\n}":    "smtp, twilio, webhook",
 		"second_step sms {\nlimits\n}":           "wrong argument count",
 		"second_step sms {\nlimits user=x/1d\n}": "user",
 	} {

@@ -61,8 +61,10 @@ usual ones in their places.
 | several values | one after the other | a list |
 
 %[1]s{env.NAME}%[1]s and %[1]s{file.PATH}%[1]s are replaced in every text when the configuration is loaded; one that is unknown or empty stops the
-load. Nothing that a client sends is ever expanded. An unknown word, a word given twice, a wrong number of values and a bad
-value stop the load too, with file and line. %[1]scaddy adapt%[1]s prints a Caddyfile as JSON, where the handler is
+load. Nothing that a client sends is ever expanded. What cannot be read in a Caddyfile (an unknown word, a word given twice,
+a wrong number of values, a duration that is none) stops the load with file and line. What is judged only when the configuration
+is loaded (a number out of range, a realm, a header's name, a short secret, a URL, a missing file) stops it with the name of the
+option, and without a line. %[1]scaddy adapt%[1]s prints a Caddyfile as JSON, where the handler is
 %[1]s{"handler": "captcha_gate", ...}%[1]s.
 
 The whole directive:
