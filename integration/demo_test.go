@@ -41,11 +41,17 @@ func TestTheDemoGreetsWhoeverSignsIn(t *testing.T) {
 		t.Error("the README does not say how to sign in")
 	}
 	// The demo has no secret in its configuration: this is the one it made.
-	secret, err := os.ReadFile(filepath.Join(s.dir, "data/caddy/captcha_gate/default.secret"))
+	secret, err := os.ReadFile(filepath.Join(s.dir, "data/caddy/captcha_gate/demo.secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	maker, err := captcha.New(captcha.Options{Secrets: [][]byte{secret}, Realm: "default"})
+	// Nothing that a gate of the same user would want as well, who tries both at once.
+	for _, name := range []string{"state.db", "default.secret"} {
+		if _, err := os.Stat(filepath.Join(s.dir, "data/caddy/captcha_gate", name)); !os.IsNotExist(err) {
+			t.Errorf("the demo shares %s with other gates: %v", name, err)
+		}
+	}
+	maker, err := captcha.New(captcha.Options{Secrets: [][]byte{secret}, Realm: "demo"})
 	if err != nil {
 		t.Fatal(err)
 	}
