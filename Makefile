@@ -60,7 +60,7 @@ coverage: tools ## which part of the statements unit and integration tests run t
 	go tool covdata textfmt -i=bin/coverage/unit,bin/coverage/integration -o bin/coverage/profile.txt
 	@go run ./internal/coverage <bin/coverage/profile.txt
 
-MUTATED = captcha:answer.go,captcha.go,token.go,work.go captcha/seal $(addprefix caddymodule/internal/,identity localpath secondstep session throttle \
+MUTATED = captcha:answer.go,captcha.go,options.go,token.go,work.go captcha/seal $(addprefix caddymodule/internal/,identity localpath secondstep session throttle \
 	htpasswd:argon2id.go,hash.go,htpasswd.go,judge.go,list.go,parse.go,password.go) \
 	caddymodule:account.go,challenge.go,secondstep.go,serve.go,signin.go,signup.go
 

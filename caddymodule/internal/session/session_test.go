@@ -370,3 +370,47 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 }
+
+// SES-4: a session that takes the place of another ends with it, and no later than its
+// own limit says.
+func TestSES4_ASessionInThePlaceOfAnotherEndsWithIt(t *testing.T) {
+	m, c, _ := newManager(t, limits)
+	for name, test := range map[string]struct{ wished, want time.Time }{
+		"another's end": {c.now().Add(time.Minute), c.now().Add(time.Minute)},
+		"a later end":   {c.now().Add(1000 * time.Hour), c.now().Add(limits.Lifetime)},
+		"none":          {time.Time{}, c.now().Add(limits.Lifetime)},
+	} {
+		_, r, err := m.Start(t.Context(), session.Record{User: "alice", Level: session.Password, Expires: test.wished})
+		if err != nil || !r.Expires.Equal(test.want) {
+			t.Errorf("%s: until %v, want %v, %v", name, r.Expires, test.want, err)
+		}
+	}
+}
+
+// SES-14: each entry has sessions of its own, also where two have one name.
+func TestSES14_EntriesOfOneNameAreCountedApart(t *testing.T) {
+	m, _, _ := newManager(t, limits)
+	start := func(entry byte) string {
+		t.Helper()
+		token, _, err := m.Start(t.Context(), session.Record{User: "alice", Fingerprint: [16]byte{entry}, Level: session.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	others := start(2)
+	first := start(1)
+	for range session.MaxPerUser - 1 {
+		start(1)
+	}
+	if !found(t, m, first) || !found(t, m, others) {
+		t.Fatal("ended too soon")
+	}
+	start(1)
+	if found(t, m, first) || !found(t, m, others) {
+		t.Error("not the oldest of the same entry")
+	}
+	if n := len(listed(t, m, "alice")); n != session.MaxPerUser+1 {
+		t.Errorf("%d are listed", n)
+	}
+}
