@@ -303,7 +303,7 @@ func (g *Gate) judgeChange(r *http.Request, v *visitor, who owner, values map[st
 	if wrong := g.missing(response, attempt.Failures(), attempt.Failures() > 0); wrong != "" { // others have failed in the meantime
 		return verdict{code: wrong}
 	}
-	fingerprint, right, err := g.checkPassword(r.Context(), who.User, values["current_password"], attempt.Failures() == 0)
+	fingerprint, right, err := g.checkPassword(r.Context(), who.User, values["current_password"], attempt.Lane())
 	switch {
 	case err != nil:
 		return g.faulty(r, who.User, err)

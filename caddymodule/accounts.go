@@ -178,7 +178,7 @@ func (g *Gate) upgradeHash(r *http.Request, name, text string, old [16]byte) [16
 		err = g.editor.SetHash(name, old, hash)
 	}
 	if errors.Is(err, htpasswd.ErrChanged) { // most likely by another sign-in of the same user
-		if present, right, err := g.checkPassword(r.Context(), name, text, true); err == nil && right {
+		if present, right, err := g.checkPassword(r.Context(), name, text, throttle.CleanLane); err == nil && right {
 			return present
 		}
 	}

@@ -208,7 +208,7 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	if !g.HumanOnly {
 		var ok bool
 		level = session.Password
-		if fingerprint, ok, err = g.checkPassword(r.Context(), f.username, f.password, attempt.Failures() == 0); err != nil {
+		if fingerprint, ok, err = g.checkPassword(r.Context(), f.username, f.password, attempt.Lane()); err != nil {
 			return g.faulty(r, name, err)
 		}
 		if !ok {
@@ -338,10 +338,10 @@ const (
 
 // checkPassword verifies the password in one of the few slots for hashing
 // (CRD-8).
-func (g *Gate) checkPassword(ctx context.Context, name, password string, clean bool) (fingerprint [16]byte, ok bool, err error) {
+func (g *Gate) checkPassword(ctx context.Context, name, password string, lane throttle.Lane) (fingerprint [16]byte, ok bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
-	release, err := g.slots.Acquire(waiting, clean)
+	release, err := g.slots.Acquire(waiting, lane)
 	if err != nil {
 		return fingerprint, false, err
 	}

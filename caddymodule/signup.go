@@ -14,6 +14,7 @@ import (
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/password"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/secondstep"
 	"github.com/captcha-gate/captcha-gate/caddymodule/internal/session"
+	"github.com/captcha-gate/captcha-gate/caddymodule/internal/throttle"
 	"github.com/captcha-gate/captcha-gate/captcha"
 )
 
@@ -221,7 +222,7 @@ func (g *Gate) judgePassword(text, user, email string) password.Verdict {
 func (g *Gate) hash(ctx context.Context, text string) (string, error) {
 	waiting, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
-	release, err := g.slots.Acquire(waiting, true)
+	release, err := g.slots.Acquire(waiting, throttle.CleanLane)
 	if err != nil {
 		return "", err
 	}

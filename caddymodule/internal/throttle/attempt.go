@@ -73,6 +73,17 @@ func (a *Attempt) or(ctx context.Context, err error) (*Attempt, error) {
 // attempts see one another, those at one user from [Attempt.ReserveUser] on.
 func (a *Attempt) Failures() int { return max(a.client.before, a.user.before, a.seen, a.surge) }
 
+// Lane is where the visitor waits for a slot.
+func (a *Attempt) Lane() Lane {
+	switch {
+	case a.Failures() > 0:
+		return OtherLane
+	case a.known:
+		return KnownLane
+	}
+	return CleanLane
+}
+
 func (a *Attempt) settle() bool { return a.settled.CompareAndSwap(false, true) }
 
 // Release gives everything back: nothing was judged, or the fault was ours.

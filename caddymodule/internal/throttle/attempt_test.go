@@ -46,3 +46,22 @@ func TestAFullBucketOfAUserIsSaidBeforeTheCaptcha(t *testing.T) {
 		f.wantFailures(throttle.Visitor{Client: client(1)}, 0)
 	})
 }
+
+// A rush of strangers, none of whom has failed yet, holds up no known device.
+func TestALaneIsForKnownDevicesThatHaveNotFailed(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		want := func(v throttle.Visitor, want throttle.Lane) {
+			t.Helper()
+			a, err := f.toThePassword(v)
+			if err != nil || a.Lane() != want {
+				t.Fatalf("%v: %v", v, err)
+			}
+			a.PasswordFailed(t.Context())
+		}
+		stranger := throttle.Visitor{Client: client(7), User: "owner"}
+		want(stranger, throttle.CleanLane)
+		want(stranger, throttle.OtherLane)
+		want(f.device(1, "owner"), throttle.KnownLane)
+		want(f.device(1, "owner"), throttle.OtherLane)
+	})
+}

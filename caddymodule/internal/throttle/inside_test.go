@@ -11,7 +11,7 @@ import (
 func TestASlotHandedOverInTheLastMomentIsNotLost(t *testing.T) {
 	s := NewSlots(1)
 	for range 1000 {
-		release, err := s.Acquire(t.Context(), true)
+		release, err := s.Acquire(t.Context(), CleanLane)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -19,13 +19,13 @@ func TestASlotHandedOverInTheLastMomentIsNotLost(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			if late, err := s.Acquire(ctx, true); err == nil {
+			if late, err := s.Acquire(ctx, CleanLane); err == nil {
 				late()
 			}
 		}()
 		for waits := false; !waits; {
 			s.mu.Lock()
-			waits = s.clean.Len() == 1
+			waits = s.lanes[CleanLane].Len() == 1
 			s.mu.Unlock()
 		}
 		s.mu.Lock()

@@ -21,7 +21,7 @@ func TestCRD8_NoMoreThanSoManyAtATime(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				release, err := s.Acquire(t.Context(), true)
+				release, err := s.Acquire(t.Context(), throttle.CleanLane)
 				if err != nil {
 					t.Error(err)
 					return
@@ -44,20 +44,20 @@ func TestCRD8_NoMoreThanSoManyAtATime(t *testing.T) {
 func TestCRD8_AWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := throttle.NewSlots(1)
-		release, err := s.Acquire(t.Context(), true)
+		release, err := s.Acquire(t.Context(), throttle.CleanLane)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		for range 2 { // the second time it is over before it begins
-			if _, err := s.Acquire(ctx, false); !errors.Is(err, throttle.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := s.Acquire(ctx, throttle.OtherLane); !errors.Is(err, throttle.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("error %v", err)
 			}
 		}
 		release()
 		for range 100 { // a free slot is no reason to go on for somebody who has left
-			if _, err := s.Acquire(ctx, false); !errors.Is(err, throttle.ErrBusy) {
+			if _, err := s.Acquire(ctx, throttle.OtherLane); !errors.Is(err, throttle.ErrBusy) {
 				t.Fatalf("error %v", err)
 			}
 		}
@@ -67,21 +67,21 @@ func TestCRD8_AWaitEndsWithItsContext(t *testing.T) {
 func TestReleaseTwiceFreesOneSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := throttle.NewSlots(2)
-		first, err := s.Acquire(t.Context(), true)
+		first, err := s.Acquire(t.Context(), throttle.CleanLane)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Acquire(t.Context(), true); err != nil {
+		if _, err := s.Acquire(t.Context(), throttle.CleanLane); err != nil {
 			t.Fatal(err)
 		}
 		first()
 		first()
-		if _, err := s.Acquire(t.Context(), true); err != nil {
+		if _, err := s.Acquire(t.Context(), throttle.CleanLane); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Acquire(ctx, false); !errors.Is(err, throttle.ErrBusy) {
+		if _, err := s.Acquire(ctx, throttle.OtherLane); !errors.Is(err, throttle.ErrBusy) {
 			t.Fatalf("error %v", err)
 		}
 	})
@@ -90,14 +90,14 @@ func TestReleaseTwiceFreesOneSlot(t *testing.T) {
 func TestSlotsGoToThoseWhoCameFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := throttle.NewSlots(1)
-		release, err := s.Acquire(t.Context(), true)
+		release, err := s.Acquire(t.Context(), throttle.CleanLane)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var order []int // guarded by the slot itself
 		for i := range 20 {
 			go func() {
-				release, err := s.Acquire(t.Context(), true)
+				release, err := s.Acquire(t.Context(), throttle.CleanLane)
 				if err != nil {
 					t.Error(err)
 					return
@@ -115,10 +115,10 @@ func TestSlotsGoToThoseWhoCameFirst(t *testing.T) {
 	})
 }
 
-func TestWhoHasNotFailedComesFirst(t *testing.T) {
+func TestKnownDevicesComeFirstAndWhoHasNotFailedNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := throttle.NewSlots(1)
-		release, err := s.Acquire(t.Context(), false)
+		release, err := s.Acquire(t.Context(), throttle.OtherLane)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,14 @@ func TestWhoHasNotFailedComesFirst(t *testing.T) {
 				ctx = gone
 			}
 			go func() {
-				release, err := s.Acquire(ctx, i >= 7)
+				lane := throttle.OtherLane
+				switch {
+				case i == 9:
+					lane = throttle.KnownLane
+				case i >= 7:
+					lane = throttle.CleanLane
+				}
+				release, err := s.Acquire(ctx, lane)
 				if i == 4 {
 					if !errors.Is(err, throttle.ErrBusy) {
 						t.Errorf("error %v", err)
@@ -150,7 +157,7 @@ func TestWhoHasNotFailedComesFirst(t *testing.T) {
 		synctest.Wait()
 		release()
 		synctest.Wait()
-		if want := []int{7, 8, 9, 0, 1, 2, 3, 5, 6}; !slices.Equal(order, want) {
+		if want := []int{9, 7, 8, 0, 1, 2, 3, 5, 6}; !slices.Equal(order, want) {
 			t.Fatalf("served in order %v; want %v", order, want)
 		}
 	})
