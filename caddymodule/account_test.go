@@ -131,6 +131,20 @@ func TestAccountFormsWorkWithoutScripts(t *testing.T) {
 	}
 }
 
+// The session may outlive the cookie that a browser is known by.
+func TestUSR3_APasswordIsChangedInABrowserThatIsNotKnownAnyMore(t *testing.T) {
+	g := memoryGate(t, "anna")
+	v := newGuest(t, g, "192.0.2.1")
+	v.want(v.enters("anna"), "signed_in")
+	delete(v.cookies, "captcha_gate_browser")
+	v.want(v.to(accountPath, map[string]string{
+		"current_password": "anna-password", "new_password": freshPassword, "confirm_password": freshPassword,
+	}), "password_changed")
+	if !v.isIn() || len(v.known()) != 1 || v.known()[0].id == [16]byte{} {
+		t.Errorf("in: %v, known as %v", v.isIn(), v.known())
+	}
+}
+
 func TestAGateThatChangesNoPasswordsHasNoFormForIt(t *testing.T) {
 	off := false
 	g, _ := stepGate(t, annasContact, Gate{Accounts: &AccountsConfig{ChangePassword: &off}})

@@ -64,7 +64,7 @@ func TestThePageForTheCodeSaysHowThingsStand(t *testing.T) {
 	wantSeconds(t, page, "data-left", 300)
 	wantSeconds(t, page, "data-in", 60)
 	wrong := v.formOf(secondStepPath, map[string]string{"code": "000", "rd": "/wiki"})
-	wantPage(t, "a wrong code", wrong, codeSecondStepWrong.status(), append(shown, g.site.Text("en", string(codeSecondStepWrong)))...)
+	wantPage(t, "a wrong code", wrong, codeSecondStepWrong.status(), append(shown, `id="code-error" class="error" role="alert">`+g.site.Text("en", string(codeSecondStepWrong)))...)
 	soon := v.formOf(resendPath, map[string]string{"rd": "/wiki"})
 	wantPage(t, "another code at once", soon, http.StatusTooManyRequests, shown...)
 	reply := v.to(resendPath, map[string]string{})
@@ -94,7 +94,7 @@ func TestOTP4_AnotherCodeTakesThePlaceOfTheFirst(t *testing.T) {
 		},
 		"a form's": func(t *testing.T, v *guest) {
 			w := v.formOf(resendPath, map[string]string{"rd": "/wiki"})
-			wantPage(t, "another code", w, http.StatusOK, v.g.site.Text("en", "code_sent"), `name="rd" value="/wiki"`)
+			wantPage(t, "another code", w, http.StatusOK, ">"+v.g.site.Text("en", "code_sent")+"</p>", `name="rd" value="/wiki"`)
 			wantSeconds(t, w, "data-in", 2)
 		},
 	} {

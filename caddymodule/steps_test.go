@@ -413,7 +413,7 @@ func TestUSR3_AChangedPasswordIsSaidAlsoWhereNoSessionBegins(t *testing.T) {
 // Both verify the weak entry; the second finds it written anew.
 func TestUpgradedEntriesEndNoSignInThatIsUnderWay(t *testing.T) {
 	config := Gate{
-		Users: usersFile(t, "anna"), Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory},
+		Users: usersFile(t, "anna", "bert"), Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory},
 		Accounts: &AccountsConfig{UpgradeHashes: true},
 	}
 	g, err := load(t, config)
@@ -434,6 +434,11 @@ func TestUpgradedEntriesEndNoSignInThatIsUnderWay(t *testing.T) {
 	now, _ := users.Fingerprint("anna")
 	if got := g.upgradeHash(r, "anna", "anna-password", old); got != now {
 		t.Error("the session would begin with an entry that is gone")
+	}
+	bert := newGuest(t, g, "192.0.2.1")
+	bert.want(bert.enters("bert"), "signed_in")
+	if text, _ := os.ReadFile(g.Users); !bert.isIn() || strings.Contains(string(text), "bert:$2a$04$") {
+		t.Errorf("bert is in: %v, with the file\n%s", bert.isIn(), text)
 	}
 }
 
