@@ -173,7 +173,7 @@ func TestINP5_FormsTakeNoOtherMethods(t *testing.T) {
 }
 
 // A code to the address of a new account is none to a phone.
-func TestOTP6_TheCodeOfASignUpStandsOnlyForOneOfTheSameKind(t *testing.T) {
+func TestOTP5_TheCodeOfASignUpStandsOnlyForOneOfTheSameKind(t *testing.T) {
 	for channel, want := range map[string]session.Level{channelNone: session.Password, channelEmail: session.SecondStep} {
 		config := signUpByEmail()
 		config.SecondStep.Channel = channel
