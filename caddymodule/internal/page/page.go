@@ -43,6 +43,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -217,6 +218,14 @@ type Site struct {
 // pages are the templates that Render can be asked for; the others are parts.
 var pages = []string{"sign-in", "sign-up", "second-step", "account", "sign-out", "message", "language"}
 
+// The embedded templates are the same for every site, which they get with the data. A
+// test tries them in every language; a process tries them once, so that no visitor
+// waits for html/template to work out the escaping.
+var (
+	embedded      = sync.OnceValues(func() (*template.Template, error) { return parseTemplates("") })
+	embeddedTried sync.Once
+)
+
 // New reads the operator's files and tries every page in every language.
 // Errors name the option, the file, and for a template the line.
 func New(o Options) (*Site, error) {
@@ -235,14 +244,20 @@ func New(o Options) (*Site, error) {
 	if err := s.loadAssets(o); err != nil {
 		return nil, err
 	}
+	if !s.ownTemplates {
+		if s.templates, err = embedded(); err == nil {
+			embeddedTried.Do(func() { err = s.try() })
+		}
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 	if s.templates, err = parseTemplates(o.Templates); err != nil {
 		return nil, err
 	}
 	if err := s.try(); err != nil {
-		if o.Templates != "" {
-			return nil, fmt.Errorf("templates: %s: %w", o.Templates, err)
-		}
-		return nil, err
+		return nil, fmt.Errorf("templates: %s: %w", o.Templates, err)
 	}
 	return s, nil
 }
