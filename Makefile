@@ -13,9 +13,7 @@ build: ## Caddy with the gate, as bin/caddy
 	@mkdir -p bin
 	go build -o bin/caddy ./cmd/caddy
 
-# The integration tests wait so much that the short fuzzing fits in beside them.
-test: tools unit ## everything, race detector on
-	@$(MAKE) --no-print-directory --jobs=2 integration fuzz-briefly
+test: tools unit integration ## everything, race detector on
 
 tools: ## what the tests need beside Go: chromium, htpasswd, redis, fail2ban, axe-core
 	integration/install-tools
@@ -26,14 +24,15 @@ unit:
 	cd benchmarks && go vet ./... && go test ./...
 
 integration:
-	cd integration && go vet ./... && go test -race -parallel 5 -timeout 20m ./... # most of them wait
+	cd integration && go vet ./... && go test -race -parallel 4 -timeout 20m ./... # most of them wait
 
 fuzz: ## each fuzz target for FUZZTIME
 	internal/fuzz $(FUZZTIME) ./...
 
-# Twelve targets of packages that need little else, and so are built quickly.
+# Twelve targets of packages that need little else, and so are built quickly. It is still
+# more than make test has time for.
 fuzz-briefly: ## ten seconds each for what reads headers, addresses, tokens, and the files of users and contacts
-	nice -n 19 internal/fuzz 10s ./captcha/seal $(addprefix ./caddymodule/internal/,contacts htpasswd identity localpath password)
+	internal/fuzz 10s ./captcha/seal $(addprefix ./caddymodule/internal/,contacts htpasswd identity localpath password)
 
 bench: ## the benchmarks, ready for benchstat
 	go test -run '^$$' -bench . -benchmem ./...

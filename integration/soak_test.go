@@ -19,7 +19,7 @@ func TestManySignInsLeaveNothingBehind(t *testing.T) {
 	const workers = 4
 	// Spent challenges are remembered for as long, and two minutes.
 	brief := strings.Replace(crowded, "issue 100000", "issue 1000000", 1) + "captcha {\nlifetime 10s\n}\n"
-	signIns, users := 150, 20
+	signIns, users := 60, 20
 	if measuring {
 		signIns, users = 100_000, 2_500 // who may have fifty sessions each
 	}
