@@ -132,7 +132,7 @@ func TestAGateIsChosenByWhatItProtects(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			gate := func(name, matcher string) string {
-				return "captcha_gate " + matcher + " {\nusers /tmp/u\nrealm " + name + "\nlogin /" + name + "/login\nlogout /" + name +
+				return "captcha_gate " + matcher + " {\nusers users.htpasswd\nrealm " + name + "\nlogin /" + name + "/login\nlogout /" + name +
 					"/logout\nbase_path /" + name + "/gate\n}\n"
 			}
 			file := filepath.Join(t.TempDir(), "Caddyfile")
