@@ -22,7 +22,7 @@ func (v *guest) account() accountJSON {
 
 // Two sites share a realm, as the default has it, and each has an anna of its own. What
 // one does with her account is nothing to the other.
-func TestSES14_NamesakesOfTwoSitesHaveNothingToDoWithEachOther(t *testing.T) {
+func TestSES14_NamesakesOfTwoSitesLeaveEachOtherAlone(t *testing.T) {
 	config := func() Gate {
 		return Gate{Users: usersFile(t, "anna"), Secret: []Secret{gateSecret}, Realm: realmOf(t), State: &StateConfig{Store: storeMemory}}
 	}

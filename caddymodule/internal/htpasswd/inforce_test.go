@@ -95,18 +95,6 @@ func TestOwnEditEndsTrouble(t *testing.T) {
 	})
 }
 
-func TestEditorOfAClosedFileStillEdits(t *testing.T) {
-	path := rested(t, one)
-	f, err := Open(path, Options{})
-	must(t, err)
-	e := f.Editor()
-	f.Close()
-	must(t, e.Add("bob", hashSHA, AddOptions{}))
-	if read(t, path) != two || users(f) != "2" {
-		t.Errorf("%s users; file holds %q", users(f), read(t, path))
-	}
-}
-
 // Readings that are under way while we edit must not bring the old content back.
 func TestOwnEditsAndReadingsDoNotCross(t *testing.T) {
 	path := rested(t, "# "+strings.Repeat("x", 1<<18)+"\n"+one)
@@ -164,4 +152,7 @@ func TestOwnEditsAfterCloseAreInForceToo(t *testing.T) {
 	}
 	all.Wait()
 	f.Close()
+	if n := strings.Count(read(t, path), "\n"); n != 9 {
+		t.Errorf("the file holds %d lines", n)
+	}
 }
