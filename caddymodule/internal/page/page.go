@@ -218,15 +218,11 @@ type Site struct {
 // pages are the templates that Render can be asked for; the others are parts.
 var pages = []string{"sign-in", "sign-up", "second-step", "account", "sign-out", "message", "language"}
 
-// The embedded templates are the same for every site, which they get with the data. A
-// test tries them in every language; a process tries them once, so that no visitor
-// waits for html/template to work out the escaping.
-var (
-	embedded      = sync.OnceValues(func() (*template.Template, error) { return parseTemplates("") })
-	embeddedTried sync.Once
-)
+// The embedded templates are the same for every site, which they get with the data. It is
+// a test that tries them in every language.
+var embedded = sync.OnceValues(func() (*template.Template, error) { return parseTemplates("") })
 
-// New reads the operator's files and tries every page in every language.
+// New reads the operator's files and tries their templates in every language.
 // Errors name the option, the file, and for a template the line.
 func New(o Options) (*Site, error) {
 	s := &Site{
@@ -245,13 +241,8 @@ func New(o Options) (*Site, error) {
 		return nil, err
 	}
 	if !s.ownTemplates {
-		if s.templates, err = embedded(); err == nil {
-			embeddedTried.Do(func() { err = s.try() })
-		}
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+		s.templates, err = embedded()
+		return s, err
 	}
 	if s.templates, err = parseTemplates(o.Templates); err != nil {
 		return nil, err
