@@ -190,7 +190,7 @@ func TestTheDoctorFindsWhatAProxySpoils(t *testing.T) {
 			p.Out.Header.Del("Cookie")
 		}}, []string{"cookie"}, "proxy_set_header Cookie"},
 		"its clock is wrong": {between{response: func(r *http.Response) error {
-			r.Header.Set("Date", time.Now().Add(-10*time.Minute).UTC().Format(http.TimeFormat))
+			r.Header.Set("Date", time.Now().Add(-10*time.Minute-30*time.Second).UTC().Format(http.TimeFormat))
 			return nil
 		}}, []string{"clock"}, "10m"},
 		"it changes Host": {between{request: func(p *httputil.ProxyRequest) {
