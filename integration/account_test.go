@@ -64,6 +64,7 @@ func htpasswdAccepts(t *testing.T, file, user, password string) bool {
 }
 
 func TestUSR3_ChangingThePassword(t *testing.T) {
+	t.Parallel()
 	for _, asForm := range []bool{false, true} {
 		t.Run(map[bool]string{false: "json", true: "form"}[asForm], func(t *testing.T) {
 			s := startSite(t, "")
@@ -121,6 +122,7 @@ func TestUSR3_ChangingThePassword(t *testing.T) {
 }
 
 func TestFaultsOfANewPassword(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "page {\ntitle Wiki\n}")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -151,6 +153,7 @@ func TestFaultsOfANewPassword(t *testing.T) {
 }
 
 func TestCAP12_ACaptchaIsAskedForAfterTheFirstFailureOfAChange(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -179,6 +182,7 @@ func TestCAP12_ACaptchaIsAskedForAfterTheFirstFailureOfAChange(t *testing.T) {
 }
 
 func TestCSR3_TheAccountsFormsNeedTheirToken(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v, neighbour := newVisitor(t, s), newVisitor(t, s)
 	v.signIn()
@@ -205,6 +209,7 @@ func TestCSR3_TheAccountsFormsNeedTheirToken(t *testing.T) {
 }
 
 func TestTheAccountListsAndEndsSessions(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	mine, second, third := newVisitor(t, s), newVisitor(t, s), newVisitor(t, s)
 	for _, v := range []*visitor{mine, second, third} {
@@ -236,6 +241,7 @@ func TestTheAccountListsAndEndsSessions(t *testing.T) {
 }
 
 func TestTheAccountIsForWhoIsSignedIn(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	if a := v.page(accountPath); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/login" {
@@ -267,6 +273,7 @@ func TestTheAccountIsForWhoIsSignedIn(t *testing.T) {
 // renamed over, as in containers; a directory in the place of the lock or of the
 // new file is the same to the gate and needs no rights to make.
 func TestUSR8_AFileThatCannotBeWrittenIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "accounts {\nchange_password on\n}")
 	v := newVisitor(t, s)
 	v.signIn()
@@ -293,6 +300,7 @@ func TestUSR8_AFileThatCannotBeWrittenIsLeftAlone(t *testing.T) {
 }
 
 func TestUpgradeHashesWritesWeakEntriesAnew(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "accounts {\nupgrade_hashes on\n}")
 	out, err := exec.CommandContext(t.Context(), "htpasswd", "-bm", s.users, "mona", testPassword).CombinedOutput()
 	if err != nil {

@@ -28,6 +28,7 @@ const patience = 30 * time.Second
 // TestBrowser uses the gate's page as people do, in one headless Chromium. Each
 // subtest has a Caddy and a browser profile of its own.
 func TestBrowser(t *testing.T) {
+	t.Parallel()
 	old, _ := filepath.Glob(filepath.Join("artifacts", "failed-*"))
 	for _, name := range old {
 		_ = os.Remove(name)

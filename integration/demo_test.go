@@ -15,6 +15,7 @@ import (
 // Caddyfile.example is what `make demo` runs. Here it gets ports that are free
 // and paths that do not depend on the working directory, and nothing else.
 func TestTheDemoGreetsWhoeverSignsIn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	example, err := os.ReadFile("../Caddyfile.example")
 	if err != nil {

@@ -68,6 +68,7 @@ func mustExist(t *testing.T, from, name string) {
 }
 
 func TestComposeFilesNameWhatIsThere(t *testing.T) {
+	t.Parallel()
 	for _, file := range []string{"packaging/compose.yaml", "docs/cluster/compose.yaml"} {
 		dir := filepath.Dir(file)
 		services, _ := at(t, readYAML(t, file)[0], "services").(map[string]any)
@@ -94,6 +95,7 @@ func TestComposeFilesNameWhatIsThere(t *testing.T) {
 }
 
 func TestGoreleaserNamesWhatIsThere(t *testing.T) {
+	t.Parallel()
 	file := ".goreleaser.yaml"
 	config := readYAML(t, file)[0]
 	main, _ := at(t, config, "builds", 0, "main").(string)
@@ -117,6 +119,7 @@ func TestGoreleaserNamesWhatIsThere(t *testing.T) {
 // The image is built from what the Dockerfile copies, and from what the ignore
 // file lets through.
 func TestTheDockerfileCopiesWhatTheBuildNeeds(t *testing.T) {
+	t.Parallel()
 	for _, file := range []string{"Dockerfile", "docs/cluster/Dockerfile"} {
 		text, err := os.ReadFile(filepath.Join("..", file))
 		if err != nil {
@@ -158,6 +161,7 @@ func TestTheDockerfileCopiesWhatTheBuildNeeds(t *testing.T) {
 }
 
 func TestTheKubernetesManifestHangsTogether(t *testing.T) {
+	t.Parallel()
 	file := "packaging/kubernetes.yaml"
 	byKind := map[string]map[string]any{}
 	for _, d := range readYAML(t, file) {
@@ -228,6 +232,7 @@ func TestProbesAreAnsweredWithoutACaptcha(t *testing.T) {
 
 // The unit runs what the documents install, as systemd reads it.
 func TestTheUnitIsRead(t *testing.T) {
+	t.Parallel()
 	unit, err := os.ReadFile("../packaging/caddy.service")
 	if err != nil {
 		t.Fatal(err)

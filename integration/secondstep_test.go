@@ -60,6 +60,7 @@ func wantCode(t *testing.T, what string, a answer, r reply, status int, code str
 }
 
 func TestOTP1_TheCodeIsAskedForOverEverySender(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		channel string
 		to      string
@@ -114,6 +115,7 @@ func TestOTP1_TheCodeIsAskedForOverEverySender(t *testing.T) {
 }
 
 func TestSES6_ThePendingCookieOpensNothing(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := startSecondStep(t, "sms", sender, "")
 	v := newVisitor(t, s)
@@ -144,6 +146,7 @@ func TestSES6_ThePendingCookieOpensNothing(t *testing.T) {
 // TestOTP2_GuessesAtCodesAreCountedOverAllCodes brute-forces codes the way the
 // documentation allows: five a code, ten a user in ten minutes.
 func TestOTP2_GuessesAtCodesAreCountedOverAllCodes(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := startSecondStep(t, "sms", sender, "resend 1s\nlimits user=100/1d destination=100/1d network=100/1d")
 	judged := 0
@@ -176,6 +179,7 @@ func TestOTP2_GuessesAtCodesAreCountedOverAllCodes(t *testing.T) {
 }
 
 func TestOTP3_AResentCodeReplacesTheOld(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := startSecondStep(t, "sms", sender, "resend 2s")
 	v := newVisitor(t, s)
@@ -202,6 +206,7 @@ func TestOTP3_AResentCodeReplacesTheOld(t *testing.T) {
 }
 
 func TestOTP4_BudgetsBoundWhatIsSent(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := startSecondStep(t, "sms", sender, "limits destination=2/1d")
 	for range 2 {
@@ -223,6 +228,7 @@ func TestOTP4_BudgetsBoundWhatIsSent(t *testing.T) {
 // is a 503 and no session. A try at a slow provider ends after four seconds; the
 // rest is for a machine that is busy.
 func TestOTP5_NoStepIsSkippedWhenTheProviderFails(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	dead := strings.Replace(sender, "base_url http://127.0.0.1:", "base_url http://127.0.0.1:1\n#", 1)
 	for name, c := range map[string]struct {
@@ -262,6 +268,7 @@ func TestOTP5_NoStepIsSkippedWhenTheProviderFails(t *testing.T) {
 }
 
 func TestACodeIsSentAfterARestart(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	p.set(0, 0)
 	s := newSite(t)
@@ -280,6 +287,7 @@ func TestACodeIsSentAfterARestart(t *testing.T) {
 }
 
 func TestAReloadKeepsPendingSteps(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := newSite(t)
 	config := s.withSecondStep("sms", sender, "")
@@ -294,6 +302,7 @@ func TestAReloadKeepsPendingSteps(t *testing.T) {
 }
 
 func TestARightCodeIsRightOnce(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := startSecondStep(t, "sms", sender, "")
 	v := newVisitor(t, s)
@@ -315,6 +324,7 @@ func TestARightCodeIsRightOnce(t *testing.T) {
 }
 
 func TestAUserWithoutAContactCannotSignIn(t *testing.T) {
+	t.Parallel()
 	p, sender := twilio(t)
 	s := newSite(t)
 	config := s.withSecondStep("sms", sender, "")
@@ -330,6 +340,7 @@ func TestAUserWithoutAContactCannotSignIn(t *testing.T) {
 }
 
 func TestSecondStepConfigurationsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	_, sender := twilio(t)
 	for name, c := range map[string]struct{ contacts, step, want string }{
 		"no sender":         {`{}`, "second_step sms", "needs a sender"},

@@ -43,6 +43,7 @@ func startSignUp(t *testing.T, more string) *site {
 }
 
 func TestUSR2_SignUpIsOffByDefault(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "")
 	v := newVisitor(t, s)
 	if a := v.page(signUpPath); a.StatusCode != 404 {
@@ -57,6 +58,7 @@ func TestUSR2_SignUpIsOffByDefault(t *testing.T) {
 }
 
 func TestSignUpMakesAUserWhoIsSignedIn(t *testing.T) {
+	t.Parallel()
 	s := startSignUp(t, "")
 	v := newVisitor(t, s)
 	if page := v.page("/login?rd=/report"); !strings.Contains(page.body, signUpPath+"?rd=%2Freport") {
@@ -90,6 +92,7 @@ func TestSignUpMakesAUserWhoIsSignedIn(t *testing.T) {
 }
 
 func TestUSR1_EveryFaultOfASignUpIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	s := startSignUp(t, "sign_up_limit 100 1000")
 	for name, want := range map[string]string{
 		"":                      "username_missing",
@@ -129,6 +132,7 @@ func TestUSR1_EveryFaultOfASignUpIsToldAtOnce(t *testing.T) {
 }
 
 func TestCAP12_NobodySignsUpWithoutACaptcha(t *testing.T) {
+	t.Parallel()
 	s := startSignUp(t, "")
 	v := newVisitor(t, s)
 	v.page(signUpPath)
@@ -148,6 +152,7 @@ func TestCAP12_NobodySignsUpWithoutACaptcha(t *testing.T) {
 }
 
 func TestUSR2_SignUpsAreLimited(t *testing.T) {
+	t.Parallel()
 	s := startSignUp(t, "sign_up_limit 2 100")
 	for _, name := range []string{"carol", "dave"} {
 		a, r := newVisitor(t, s).signUp(newcomer(name))
@@ -164,6 +169,7 @@ func TestUSR2_SignUpsAreLimited(t *testing.T) {
 }
 
 func TestUSR9_OfFiftySignUpsOfOneNameOneWins(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "accounts {\nsign_up on\nsign_up_limit 1000 1000\n}\nthrottle {\nclient 1000 10m\nhashing 4\n}")
 	var won, taken atomic.Int32
 	var wg sync.WaitGroup
@@ -203,6 +209,7 @@ func decodeChallenge(t *testing.T, v *visitor) string {
 }
 
 func TestSignUpConfirmsTheAddressByACode(t *testing.T) {
+	t.Parallel()
 	p, sender := mailbox(t)
 	s := newSite(t)
 	contacts := s.writeFile("contacts.json", "{}\n")
@@ -253,6 +260,7 @@ func TestSignUpConfirmsTheAddressByACode(t *testing.T) {
 }
 
 func TestANewUserWaitsForApproval(t *testing.T) {
+	t.Parallel()
 	s := startSignUp(t, "approval on")
 	v := newVisitor(t, s)
 	a, r := v.signUp(newcomer("carol"))
@@ -274,6 +282,7 @@ func TestANewUserWaitsForApproval(t *testing.T) {
 }
 
 func TestCRD11_TheMeterSaysHowGoodAPasswordIs(t *testing.T) {
+	t.Parallel()
 	s := startSignUp(t, "")
 	v := newVisitor(t, s)
 	for password, want := range map[string]string{
