@@ -49,7 +49,7 @@ func (s *site) endSessions(query string) int {
 
 // twoUsers makes alice and bob, with a hash that costs next to nothing.
 func (s *site) twoUsers() {
-	s.writeFile("users.htpasswd", testUser+":"+cheapHash+"\nbob:"+cheapHash+"\n")
+	s.writeFile("users.htpasswd", testUser+":"+testHash+"\nbob:"+testHash+"\n")
 }
 
 // signInAs signs a user in by form.
@@ -122,7 +122,7 @@ func TestTheListLeavesOutWhomTheUsersFileHasPutOut(t *testing.T) {
 	alice, bob := newVisitor(t, s), newVisitor(t, s)
 	alice.signIn()
 	bob.signInAs("bob")
-	s.writeFile("users.htpasswd", testUser+":"+cheapHash+"\n")
+	s.writeFile("users.htpasswd", testUser+":"+testHash+"\n")
 	eventually(t, "bob is out", 10*time.Second, func() bool { return !bob.isSignedIn() })
 	if list := s.sessions(""); len(list) != 1 || list[0].User != "alice" {
 		t.Errorf("%+v", list)

@@ -119,13 +119,13 @@ func TestCAP12_NoOtherWayToTryAPassword(t *testing.T) {
 	}
 }
 
-// The one hash slot is taken for longer than a sign-in waits for it. Whatever
-// needs a hash now is told that the gate is busy; a wrong captcha and a session
-// must not notice.
+// Hashes of the highest cost that is accepted keep the one slot for longer than a
+// sign-in waits for it. Whatever needs a hash now is told that the gate is busy; a
+// wrong captcha and a session must not notice.
 func TestCAP10_AWrongCaptchaNeedsNoHashAndCRD8_NorDoesASession(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.writeFile("users.htpasswd", testUser+":"+testHash+"\nslow:$2y$12$"+strings.Repeat("a", 53)+"\n")
+	s.writeFile("users.htpasswd", testUser+":"+testHash+"\nslow:$2y$14$"+strings.Repeat("a", 53)+"\n")
 	s.start(s.standard("throttle {\nhashing 1\nclient 1000 10m\nuser 1000 10m\nissue 1000 1m\n}"))
 	in := newVisitor(t, s)
 	in.client.Timeout = 2 * time.Minute

@@ -13,10 +13,6 @@ import (
 	"time"
 )
 
-// cheapHash is a bcrypt hash of testPassword that costs next to nothing: these
-// tests sign in often, and are not about hashing.
-const cheapHash = "$2y$04$Msv.hohLR9wTO70MjJzojusF8tRjYdv9v.v29mVossstkTe3uGIu2"
-
 // crowded has limits that not even hundreds of visitors at a time reach.
 const crowded = "throttle {\nclient 100000 10m\nuser 100000 10m\nissue 100000 1m\n}\n"
 
@@ -45,7 +41,7 @@ func newCluster(t *testing.T, redis *redisServer) *cluster {
 	t.Helper()
 	c := &cluster{t: t, redis: redis, a: newSite(t), b: newSite(t)}
 	c.b.users, c.b.upstream = c.a.users, c.a.upstream
-	c.a.writeFile("users.htpasswd", testUser+":"+cheapHash+"\n")
+	c.a.writeFile("users.htpasswd", testUser+":"+testHash+"\n")
 	return c
 }
 
@@ -194,7 +190,7 @@ func TestSES3_ClusterForgetsASessionEverywhereBeforeTheReply(t *testing.T) {
 func TestSES5_ClusterEndsTheSessionsOfARemovedUser(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, "")
-	both := testUser + ":" + cheapHash + "\nbob:" + cheapHash + "\n"
+	both := testUser + ":" + testHash + "\nbob:" + testHash + "\n"
 	c.replaceUsers(both)
 	bob := newVisitor(t, c.b)
 	eventually(t, "bob can sign in", 20*time.Second, func() bool {
@@ -208,7 +204,7 @@ func TestSES5_ClusterEndsTheSessionsOfARemovedUser(t *testing.T) {
 			t.Fatal("not signed in on both nodes")
 		}
 	}
-	c.replaceUsers("bob:" + cheapHash + "\n")
+	c.replaceUsers("bob:" + testHash + "\n")
 	for _, node := range c.nodes() {
 		eventually(t, "the removed user is out", 20*time.Second, func() bool {
 			return v.at(node).do("GET", "/app", "").StatusCode == http.StatusUnauthorized

@@ -100,6 +100,7 @@ func TestTheDoctorFindsNothingWrongWithAHealthySite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
+			s.writeFile("users.htpasswd", testUser+":"+goodHash+"\n")
 			caddyfile, path := c.prepare(t, s)
 			s.start(caddyfile)
 			at := s.url

@@ -93,7 +93,9 @@ func rose(before, after map[string]sample, name string) float64 {
 
 func TestMetricsCountWhatHappens(t *testing.T) {
 	t.Parallel()
-	s := startSite(t, "throttle {\nissue 20 1m\n}\n")
+	s := newSite(t)
+	s.writeFile("users.htpasswd", testUser+":"+goodHash+"\n")
+	s.start(s.standard("throttle {\nissue 20 1m\n}\n"))
 	before := s.scrape()
 	for _, known := range []string{
 		`challenges_issued_total{kind="image"}`, `challenges_judged_total{kind="audio",outcome="right"}`, `sign_ins_total{outcome="busy"}`,
@@ -171,7 +173,7 @@ func (s *site) namesNobody() {
 func TestMetricsOutliveReloads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.writeFile("users.htpasswd", testUser+":"+cheapHash+"\n")
+	s.writeFile("users.htpasswd", testUser+":"+testHash+"\n")
 	s.start(s.standard(roomy))
 	v := newVisitor(t, s)
 	v.patient = true

@@ -181,7 +181,7 @@ func withEventLog(t *testing.T, more string) (s *site, file string) {
 	t.Helper()
 	s = newSite(t)
 	file = filepath.Join(s.dir, "captcha-gate.log")
-	s.writeFile("users.htpasswd", testUser+":"+cheapHash+"\n")
+	s.writeFile("users.htpasswd", testUser+":"+testHash+"\n")
 	config := s.standard(more)
 	head, rest, _ := strings.Cut(config, "\n")
 	s.start(head + "\nservers {\ntrusted_proxies static 127.0.0.1/32\n}\nlog captcha_gate {\noutput file " + file +

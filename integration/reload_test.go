@@ -16,7 +16,7 @@ import (
 func TestManyReloadsUnderLoad(t *testing.T) {
 	t.Parallel()
 	const warm = 10
-	reloads := 10
+	reloads := 20
 	if measuring {
 		reloads = 1000
 	}

@@ -19,14 +19,14 @@ func TestManySignInsLeaveNothingBehind(t *testing.T) {
 	const workers = 4
 	// Spent challenges are remembered for as long, and two minutes.
 	brief := strings.Replace(crowded, "issue 100000", "issue 1000000", 1) + "captcha {\nlifetime 10s\n}\n"
-	signIns, users := 60, 20
+	signIns, users := 150, 20
 	if measuring {
 		signIns, users = 100_000, 2_500 // who may have fifty sessions each
 	}
 	s := newSite(t)
 	var lines strings.Builder
 	for i := range users {
-		fmt.Fprintf(&lines, "user%d:%s\n", i, cheapHash)
+		fmt.Fprintf(&lines, "user%d:%s\n", i, testHash)
 	}
 	s.writeFile("users.htpasswd", lines.String())
 	s.start(s.standard(brief))

@@ -252,7 +252,7 @@ func lines(s string) int { return strings.Count(s, "\n") }
 
 func TestListForPeopleAndForScripts(t *testing.T) {
 	t.Parallel()
-	o := newOperator(t, "# staff\nalice:"+testHash+"\nbob:!"+testHash+"\ncarol:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\nda\x1bve:plain\nerin:plain\n")
+	o := newOperator(t, "# staff\nalice:"+goodHash+"\nbob:!"+goodHash+"\ncarol:{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=\nda\x1bve:plain\nerin:plain\n")
 	code, out, problems := o.with("", "list", "--file", o.file)
 	want := `NAME        STATE     HASH            STRENGTH  LINE  REASON
 alice       active    bcrypt cost 10  good      2     -
