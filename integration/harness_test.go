@@ -40,8 +40,8 @@ const (
 // caddyBinary is Caddy with the gate, built once with the race detector.
 var caddyBinary string
 
-// measuring builds Caddy without the race detector, which makes a password hash
-// ten times as slow: for the tests that log times, never for make test.
+// measuring builds Caddy without the race detector, which makes it several times
+// as slow: for the tests that log times, never for make test.
 var measuring = os.Getenv("CAPTCHA_GATE_MEASURE") != ""
 
 // counting builds Caddy so that it notes which statements ran, for make coverage.
