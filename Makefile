@@ -20,7 +20,7 @@ COMPUTING = golang.org/x/crypto/argon2 golang.org/x/crypto/blake2b golang.org/x/
 	github.com/alecthomas/chroma/v2/... github.com/ccojocar/zxcvbn-go/...
 unit integration conformance soak: export GOFLAGS += $(foreach package,$(COMPUTING),-gcflags=$(package)=-race=false)
 
-test: tools unit integration ## everything, race detector on
+test: tools unit fuzz-briefly integration ## everything, race detector on
 
 tools: ## what the tests need beside Go: chromium, htpasswd, redis, fail2ban, axe-core
 	integration/install-tools
@@ -38,8 +38,7 @@ integration:
 fuzz: ## each fuzz target for FUZZTIME
 	internal/fuzz $(FUZZTIME) ./...
 
-# Twelve targets of packages that need little else, and so are built quickly. It is still
-# more than make test has time for.
+# Twelve targets of packages that need little else, and so are built quickly.
 fuzz-briefly: ## ten seconds each for what reads headers, addresses, tokens, and the files of users and contacts
 	internal/fuzz 10s ./captcha/seal $(addprefix ./caddymodule/internal/,contacts htpasswd identity localpath password)
 
