@@ -85,7 +85,7 @@ func FuzzLine(f *testing.F) {
 		f.Add("bob", hash)
 	}
 	f.Fuzz(func(t *testing.T, name, hash string) {
-		if strings.Contains(name, "\n") {
+		if strings.Contains(name+hash, "\n") {
 			return // more than one line: see FuzzParse
 		}
 		table, problems := Parse([]byte(name + ":" + hash))
@@ -102,7 +102,7 @@ func FuzzLine(f *testing.F) {
 		}
 		for _, tail := range []string{"\r\n", ":third", "\n" + name + ":x"} {
 			other, _ := Parse([]byte(name + ":" + hash + tail))
-			if got, ok := other.Fingerprint(name); !strings.Contains(hash, "\n") && (!ok || got != fp) {
+			if got, ok := other.Fingerprint(name); !ok || got != fp {
 				t.Fatalf("%q after the line changes it", tail)
 			}
 		}
