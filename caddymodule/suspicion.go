@@ -58,18 +58,20 @@ func (g *Gate) price(failures int) (captcha.Level, time.Duration) {
 	return g.level, work
 }
 
-// worth is how many failures a challenge was made for at the least.
+// worth is how many failures a challenge was made for at the least: the fewest that
+// make one as hard.
 func (g *Gate) worth(token string) int {
 	claims, err := g.captchas.Unpack(token)
 	if err != nil || !g.onlySuspicious() {
 		return 0
 	}
+	fewest := 0
 	for _, rise := range rises {
-		if claims.Level >= rise.level {
-			return rise.failures
+		if level, _ := g.price(rise.failures); level >= claims.Level {
+			fewest = rise.failures
 		}
 	}
-	return 0
+	return fewest
 }
 
 // isCheap reports a challenge that was made when there were fewer failures. It

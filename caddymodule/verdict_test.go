@@ -106,8 +106,18 @@ func TestChallengesRiseWithFailures(t *testing.T) {
 			t.Error("levels matter where a captcha is always asked for")
 		}
 	}
-	if suspicious.worth(token(suspicious, captcha.Image, captcha.Hard, 0)) != 6 || suspicious.worth("nonsense") != 0 {
-		t.Error("what a hard challenge was made for is forgotten")
+	for configured, worth := range map[captcha.Level][3]int{
+		captcha.Easy: {0, 3, 6}, captcha.Normal: {0, 0, 6}, captcha.Hard: {0, 0, 0},
+	} {
+		g := suspiciousGate(t, CaptchaConfig{Level: configured.String()})
+		for i, level := range []captcha.Level{captcha.Easy, captcha.Normal, captcha.Hard} {
+			if got := g.worth(token(g, captcha.Image, level, 0)); got != worth[i] {
+				t.Errorf("where the least is %v, a challenge that is %v was made for %d failures, want %d", configured, level, got, worth[i])
+			}
+		}
+	}
+	if suspicious.worth("nonsense") != 0 {
+		t.Error("what is no challenge was made for failures")
 	}
 }
 
