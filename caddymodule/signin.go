@@ -165,8 +165,8 @@ func (g *Gate) faulty(r *http.Request, user string, err error) verdict {
 }
 
 // judge decides about a well-formed sign-in of this origin. The attempt is
-// counted before anything is looked at, and given back where nothing was judged
-// or the fault is ours (THR-8).
+// counted before anything is looked at, for its user once the captcha is right, and
+// given back where nothing was judged or the fault is ours (THR-8).
 func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	ctx := detached(r)
 	browsers := g.knownBrowsers(v)
@@ -176,15 +176,12 @@ func (g *Gate) judge(r *http.Request, v *visitor, f signInFields) verdict {
 	case !f.captcha.isGiven() && !g.onlySuspicious():
 		return verdict{code: codeCaptchaRequired}
 	}
-	if !g.HumanOnly {
-		// Asked before the challenge is spent, so that our fault costs nothing.
-		if _, err := g.users.Table(); err != nil {
-			return g.faulty(r, f.username, errors.Join(errUsers, err))
-		}
-	}
 	name := f.username
 	if g.HumanOnly {
 		name = ""
+	} else if _, err := g.users.Table(); err != nil {
+		// Before the challenge is spent, so that our fault costs nothing.
+		return g.faulty(r, name, errors.Join(errUsers, err))
 	}
 	attempt, err := g.throttle.ReserveSignIn(ctx, g.caller(r, browsers, name))
 	if err != nil {
