@@ -96,8 +96,8 @@ func TestCSR2_OtherSitesCannotSignAnybodyOut(t *testing.T) {
 	}
 }
 
-// CSR-1: whatever looks at an address without meaning it changes nothing.
-func TestLookingChangesNothing(t *testing.T) {
+// Whatever looks at an address without meaning it changes nothing.
+func TestCSR1_LookingChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := startSite(t, "landing /home")
 	v := newVisitor(t, s)
