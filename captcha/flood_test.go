@@ -40,9 +40,9 @@ func TestCAP9_AFloodOfChallengesHoldsNoMoreThanTheCache(t *testing.T) {
 	m := newMaker(t, func(o *captcha.Options) { o.CacheBytes = floodBudget })
 	flood(t, m, 10)
 	before := held()
-	flood(t, m, 4000) // some 16 MB of pictures
+	flood(t, m, 1500) // some 6 MB of pictures
 	if grown := held() - before; grown > floodBudget+2<<20 {
-		t.Errorf("4000 challenges hold %d kB more than 10", grown>>10)
+		t.Errorf("1500 challenges hold %d kB more than 10", grown>>10)
 	}
 }
 
