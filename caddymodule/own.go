@@ -94,7 +94,7 @@ type sessionJSON struct {
 
 // serveSession tells a script who is signed in.
 func (g *Gate) serveSession(w http.ResponseWriter, r *http.Request, v *visitor) {
-	record, found, err := g.signedIn(detached(r), v)
+	record, found, err := g.signedIn(detached(r), v.presented.Sessions())
 	switch {
 	case err != nil:
 		g.failJSON(w, v, refusal{code: g.fault(r, err)})

@@ -164,7 +164,7 @@ func (g *Gate) serveSecondStep(w http.ResponseWriter, r *http.Request, v *visito
 	case err != nil:
 		g.fail(w, r, v, refusal{code: g.fault(r, err)})
 	case !found:
-		_, signedIn, err := g.signedIn(detached(r), v)
+		_, signedIn, err := g.signedIn(detached(r), v.presented.Sessions())
 		if err == nil && signedIn {
 			seeOther(w, g.returnTarget(v, returnTo))
 			return

@@ -42,16 +42,15 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 		pass = false
 	}()
 
-	v := visitor{secure: isSecure(r)}
+	secure := isSecure(r)
 	g.identity.Clean(r)
-	v.presented = g.cookies.Take(r.Header, v.secure)
+	presented := g.cookies.Take(r.Header, secure)
 
 	if path, own := g.ownPath(r); own {
-		g.prepare(w, r, &v)
-		g.serveOwn(w, r, &v, path)
+		g.serveOwn(w, r, g.prepare(w, r, secure, presented), path)
 		return false
 	}
-	record, found, err := g.signedIn(detached(r), &v)
+	record, found, err := g.signedIn(detached(r), presented.Sessions())
 	if found {
 		g.identify(r, record)
 		return true
@@ -59,19 +58,19 @@ func (g *Gate) admit(w http.ResponseWriter, r *http.Request) (pass bool) {
 	if !g.isProtected(r) {
 		return true
 	}
-	g.prepare(w, r, &v)
+	v := g.prepare(w, r, secure, presented)
 	if err != nil {
-		g.fail(w, r, &v, refusal{code: g.fault(r, err)})
+		g.fail(w, r, v, refusal{code: g.fault(r, err)})
 		return false
 	}
-	g.ask(w, r, &v)
+	g.ask(w, r, v)
 	return false
 }
 
-// prepare fills in what only the gate's own answers need, and bounds how long a
+// prepare makes what only the gate's own answers need, and bounds how long a
 // body may take that stalls. HTTP/1 waits for a whole body before it answers,
 // unless the connection ends with the answer (INP-6).
-func (g *Gate) prepare(w http.ResponseWriter, r *http.Request, v *visitor) {
+func (g *Gate) prepare(w http.ResponseWriter, r *http.Request, secure bool, presented session.Presented) *visitor {
 	if r.ContentLength != 0 {
 		// Where the connection knows no deadlines, Caddy's own limits remain.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
@@ -79,8 +78,9 @@ func (g *Gate) prepare(w http.ResponseWriter, r *http.Request, v *visitor) {
 			w.Header().Set("Connection", "close")
 		}
 	}
-	v.prefix = pathPrefix(r)
+	v := &visitor{secure: secure, presented: presented, prefix: pathPrefix(r)}
 	g.chooseLanguage(r, v)
+	return v
 }
 
 // ownPath returns the request's path if the gate answers it. It looks at the
@@ -98,9 +98,10 @@ func (g *Gate) ownPath(r *http.Request) (string, bool) {
 
 var errUsers = errors.New("users file")
 
-// signedIn finds the visitor's live session. An error means that nobody knows.
-func (g *Gate) signedIn(ctx context.Context, v *visitor) (session.Record, bool, error) {
-	for _, token := range v.presented.Sessions() {
+// signedIn finds the live session among a visitor's tokens. An error means that
+// nobody knows.
+func (g *Gate) signedIn(ctx context.Context, tokens []string) (session.Record, bool, error) {
+	for _, token := range tokens {
 		if record, found, err := g.current(ctx, token); found || err != nil {
 			return record, found, err
 		}

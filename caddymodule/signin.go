@@ -21,7 +21,7 @@ import (
 func (g *Gate) serveSignIn(w http.ResponseWriter, r *http.Request, v *visitor) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		_, found, err := g.signedIn(detached(r), v)
+		_, found, err := g.signedIn(detached(r), v.presented.Sessions())
 		query := original(r).Query()
 		returnTo := query.Get("rd")
 		switch {

@@ -9,7 +9,7 @@ import "net/http"
 func (g *Gate) serveSignOut(w http.ResponseWriter, r *http.Request, v *visitor) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		record, _, err := g.signedIn(detached(r), v)
+		record, _, err := g.signedIn(detached(r), v.presented.Sessions())
 		if err != nil {
 			g.fail(w, r, v, refusal{code: g.fault(r, err)})
 			return

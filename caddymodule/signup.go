@@ -32,7 +32,7 @@ func (g *Gate) serveSignUp(w http.ResponseWriter, r *http.Request, v *visitor) {
 		return
 	}
 	query := original(r).Query()
-	_, found, err := g.signedIn(detached(r), v)
+	_, found, err := g.signedIn(detached(r), v.presented.Sessions())
 	switch {
 	case err != nil:
 		g.fail(w, r, v, refusal{code: g.fault(r, err)})
@@ -306,7 +306,7 @@ func (g *Gate) serveStrength(w http.ResponseWriter, r *http.Request, v *visitor)
 		return
 	}
 	ctx := detached(r)
-	record, found, err := g.signedIn(ctx, v)
+	record, found, err := g.signedIn(ctx, v.presented.Sessions())
 	if err == nil && !found && !g.Accounts.SignUp {
 		g.failJSON(w, v, refusal{code: codeUnauthenticated})
 		return

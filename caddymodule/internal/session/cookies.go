@@ -25,27 +25,35 @@ type Cookies struct {
 }
 
 // Presented are the gate's cookies as one request brought them.
-type Presented struct {
-	sessions  [maxPresented]string
-	browsers  [maxPresented]string
-	pendings  [maxPresented]string
-	languages [maxPresented]string
+type Presented struct{ sessions, browsers, pendings, languages values }
 
-	nSessions, nBrowsers, nPendings, nLanguages int
+// values are what came under one name.
+type values struct {
+	list [maxPresented]string
+	n    int
 }
 
+func (v *values) add(value string) {
+	if v.n < maxPresented {
+		v.list[v.n] = value
+		v.n++
+	}
+}
+
+func (v *values) all() []string { return v.list[:v.n] }
+
 // Sessions are the values under the session cookie's name, at most four.
-func (p *Presented) Sessions() []string { return p.sessions[:p.nSessions] }
+func (p *Presented) Sessions() []string { return p.sessions.all() }
 
 // Browsers are the values under the browser cookie's name, at most four.
-func (p *Presented) Browsers() []string { return p.browsers[:p.nBrowsers] }
+func (p *Presented) Browsers() []string { return p.browsers.all() }
 
 // Pendings are the values under the cookie name of second steps, at most four.
-func (p *Presented) Pendings() []string { return p.pendings[:p.nPendings] }
+func (p *Presented) Pendings() []string { return p.pendings.all() }
 
 // Languages are the values under the cookie name of the chosen language, at most
 // four.
-func (p *Presented) Languages() []string { return p.languages[:p.nLanguages] }
+func (p *Presented) Languages() []string { return p.languages.all() }
 
 const (
 	browserSuffix  = "_browser"
@@ -118,25 +126,13 @@ func (c Cookies) takeLine(line, prefix string, p *Presented) string {
 		value = strings.Trim(value, " \t")
 		switch strings.Trim(name, " \t") {
 		case prefix + c.Name:
-			if p.nSessions < maxPresented {
-				p.sessions[p.nSessions] = value
-				p.nSessions++
-			}
+			p.sessions.add(value)
 		case prefix + c.Name + browserSuffix:
-			if p.nBrowsers < maxPresented {
-				p.browsers[p.nBrowsers] = value
-				p.nBrowsers++
-			}
+			p.browsers.add(value)
 		case prefix + c.Name + pendingSuffix:
-			if p.nPendings < maxPresented {
-				p.pendings[p.nPendings] = value
-				p.nPendings++
-			}
+			p.pendings.add(value)
 		case prefix + c.Name + languageSuffix:
-			if p.nLanguages < maxPresented {
-				p.languages[p.nLanguages] = value
-				p.nLanguages++
-			}
+			p.languages.add(value)
 		}
 	}
 	if !cut {
