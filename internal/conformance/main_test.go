@@ -53,7 +53,8 @@ func testNamesIn(file *ast.File) (names []string) {
 				return false
 			}
 		case *ast.BasicLit:
-			if text, err := strconv.Unquote(n.Value); err == nil && named.FindStringIndex(text) != nil && named.FindStringIndex(text)[0] == 0 {
+			text, err := strconv.Unquote(n.Value)
+			if at := named.FindStringIndex(text); err == nil && at != nil && at[0] == 0 {
 				names = append(names, text)
 			}
 		}
